@@ -1,0 +1,1 @@
+//! Supervision: tasks, limits, status, state directory.

@@ -1,0 +1,10 @@
+//! The shape of an Opus stream.
+
+/// Sample rate and channels as `AudioFormat` announces them (reference: session 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioFormat {
+    /// Samples a second: 8000, 12000, 16000, 24000 or 48000.
+    pub sample_rate: u32,
+    /// 1 or 2.
+    pub channels: u32,
+}

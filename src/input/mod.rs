@@ -1,0 +1,4 @@
+//! What a key press and a pointer move are, owned by no protocol and no device. Pure.
+
+pub mod event;
+pub mod usage;

@@ -1,0 +1,2 @@
+//! The binary: argv to exit code.
+fn main() {}

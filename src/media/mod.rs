@@ -1,0 +1,3 @@
+//! From HDMI to encoded frames: capture, change detection, conversion, encoding, fan-out, one thread a display.
+
+pub mod pipeline;

@@ -1,0 +1,7 @@
+//! What a picture, a frame and an HDMI signal are. Pure.
+
+pub mod card;
+pub mod format;
+pub mod frame;
+pub mod request;
+pub mod signal;

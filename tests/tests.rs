@@ -1,0 +1,9 @@
+//! The one test binary; each module is one subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "tests may fail loudly and own their clocks"
+)]
+
+mod floors;
