@@ -5,3 +5,4 @@
 pub mod controller;
 pub mod hidlog;
 pub mod procs;
+pub mod transcript;
