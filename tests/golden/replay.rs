@@ -20,7 +20,7 @@ use kvmdesk::video::signal::{DisplayState, SignalState};
 use kvmdesk::wire::message::{decode_message, encode_message, hbb};
 use prost::Message as _;
 
-use crate::support::controller::Union;
+use crate::support::controller::{Union, kind};
 
 pub const SALT: &str = "fi6nqzn5mruyqp9nqsr2h7hbtmwbn9mg";
 pub const PASSWORD: &str = "replayed";
@@ -146,8 +146,8 @@ impl Replay {
                 Output::Transmit(bytes) => self.say(&bytes),
                 Output::TransmitVideo { head, payload, tail, is_keyframe } => {
                     let whole = [&head[..], &payload[..], &tail[..]].concat();
-                    let flagged = crate::support::controller::has_keyframe(&whole);
-                    assert_eq!(flagged, is_keyframe);
+                    let union = decode_message(&whole).unwrap().union.unwrap();
+                    assert_eq!(kind(&union) == "key", is_keyframe);
                     self.say(&whole);
                 }
                 Output::Seal(key) => {

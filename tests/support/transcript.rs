@@ -101,7 +101,7 @@ impl Transcript {
 
     /// The first value of a head line.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.values(name).next()
+        self.head.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// Every value of a head line.
