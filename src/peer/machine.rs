@@ -132,7 +132,9 @@ impl Peer {
             }
             // A controller that asked for `secure = false` waits for Hash and would not answer a SignedId.
             Opening::Insecure if peer.settings.is_encryption_required => peer.refuse(texts::CLEAR_REFUSED),
-            Opening::Direct if !peer.settings.is_direct_plaintext_allowed => peer.refuse(texts::DIRECT_REFUSED),
+            Opening::Direct if !peer.settings.is_direct_plaintext_allowed => {
+                peer.refuse(texts::DIRECT_REFUSED)
+            }
             Opening::Insecure | Opening::Direct => peer.send_hash(now),
         }
         peer
@@ -242,11 +244,16 @@ impl Peer {
         }
     }
 
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the union is generated and most of it means nothing to us")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the union is generated and most of it means nothing to us"
+    )]
     fn handle_message(&mut self, union: Union, now: Instant) {
         let is_open = matches!(self.state, State::Open);
         match union {
-            Union::TestDelay(ping) if ping.from_client => self.transmit(encode_message(Union::TestDelay(ping))),
+            Union::TestDelay(ping) if ping.from_client => {
+                self.transmit(encode_message(Union::TestDelay(ping)))
+            }
             Union::TestDelay(_) => self.handle_echo(now),
             Union::Misc(hbb::Misc { union: Some(hbb::misc::Union::CloseReason(text)) }) => {
                 self.close(CloseReason::LeftByController(text));

@@ -120,7 +120,13 @@ impl Video {
     }
 
     /// Judges a frame of a display that is announced with this size.
-    pub fn admit(&mut self, index: usize, frame: &EncodedFrame, announced: Resolution, now: Instant) -> Admission {
+    pub fn admit(
+        &mut self,
+        index: usize,
+        frame: &EncodedFrame,
+        announced: Resolution,
+        now: Instant,
+    ) -> Admission {
         let has_room = self.has_room(now);
         let Some(stream) = self.streams.get_mut(index).filter(|s| s.is_shown) else { return Admission::Drop };
         let is_gap = stream.next_sequence.is_some_and(|next| next != frame.sequence);

@@ -54,8 +54,7 @@ impl Replay {
     pub fn new(id: &str, opening: Opening, announce: AnnouncedPlatform) -> Self {
         let identity = IdentityKeyPair::from_seed(&[5; 32]);
         let now = Instant::now();
-        let state =
-            DisplayState { resolution: SIZE, original_resolution: SIZE, signal: SignalState::Active };
+        let state = DisplayState { resolution: SIZE, original_resolution: SIZE, signal: SignalState::Active };
         let settings = PeerSettings {
             id: id.parse().unwrap(),
             salt: SALT.into(),
