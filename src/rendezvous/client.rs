@@ -102,7 +102,7 @@ pub enum Event {
         /// Names it.
         ticket: u64,
         /// How.
-        introduction: Introduction,
+        introduction: Box<Introduction>,
     },
     /// A request got no answer.
     Dropped(Dropped),
@@ -224,7 +224,7 @@ impl Client {
         };
         let id = self.registrar.id().clone();
         let event = match self.introductions.decide(request, &id, self.nat_kind, now) {
-            Ok((ticket, introduction)) => Event::Introduce { ticket, introduction },
+            Ok((ticket, introduction)) => Event::Introduce { ticket, introduction: Box::new(introduction) },
             Err(why) => Event::Dropped(why),
         };
         self.outputs.push_back(Output::Event(event));
