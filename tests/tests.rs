@@ -6,4 +6,7 @@
     reason = "tests may fail loudly and own their clocks"
 )]
 
+mod encoders;
 mod floors;
+mod golden;
+mod support;
