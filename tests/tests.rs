@@ -9,4 +9,5 @@
 mod encoders;
 mod floors;
 mod golden;
+mod lab;
 mod support;
