@@ -2,5 +2,10 @@
 
 pub mod backend;
 pub mod descriptor;
+mod engine;
+mod lane;
+mod poll;
+mod queue;
 pub mod report;
+mod work;
 pub mod writer;

@@ -232,9 +232,14 @@ impl ReportState {
 
     /// Nothing is down any more, for nobody; what the target still believes is said by [`Self::all_up`].
     pub fn lift_everything(&mut self) {
-        self.keys.clear();
+        self.lift_keys();
         self.lift_buttons(HidDevice::Absolute);
         self.lift_buttons(HidDevice::Relative);
+    }
+
+    /// No key is down any more.
+    pub fn lift_keys(&mut self) {
+        self.keys.clear();
     }
 
     /// No button is down on one pointer any more.
