@@ -9,5 +9,6 @@
 mod encoders;
 mod floors;
 mod golden;
+mod hid_backends;
 mod lab;
 mod support;
