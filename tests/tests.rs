@@ -6,4 +6,5 @@
     reason = "tests may fail loudly and own their clocks"
 )]
 
+mod config;
 mod floors;
