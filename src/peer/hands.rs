@@ -84,7 +84,9 @@ impl Hands {
 
     /// Whether Control, Alt or Meta is down by its own event. AltGr is no hot key: it makes characters.
     pub fn holds_hot_key(&self) -> bool {
-        self.held.iter().any(|k| k.is_modifier() && left(*k) != KeyUsage::LEFT_SHIFT && *k != KeyUsage::RIGHT_ALT)
+        self.held
+            .iter()
+            .any(|k| k.is_modifier() && left(*k) != KeyUsage::LEFT_SHIFT && *k != KeyUsage::RIGHT_ALT)
     }
 
     /// A key goes down; a repeat of a held key is swallowed, because the target repeats by itself.
@@ -119,7 +121,8 @@ impl Hands {
 
     /// Lifts the held modifiers for which `lifts` is true until [`Hands::resume`] or their own release.
     pub fn suspend(&mut self, lifts: impl Fn(KeyUsage) -> bool) {
-        let lifted: Vec<KeyUsage> = self.held.iter().copied().filter(|k| k.is_modifier() && lifts(*k)).collect();
+        let lifted: Vec<KeyUsage> =
+            self.held.iter().copied().filter(|k| k.is_modifier() && lifts(*k)).collect();
         for usage in lifted {
             self.release(usage);
             self.suspended.insert(usage);

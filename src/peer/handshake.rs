@@ -67,7 +67,9 @@ impl Handshake {
 
     /// Takes the controller's first frame.
     pub fn handle_first(&self, payload: &[u8]) -> Step {
-        let Ok(message) = decode_message(payload) else { return Step::Failed("the first frame does not parse") };
+        let Ok(message) = decode_message(payload) else {
+            return Step::Failed("the first frame does not parse");
+        };
         let Some(hbb::message::Union::PublicKey(key)) = message.union else { return self.clear(false) };
         let theirs: [u8; 32] = match key.asymmetric_value.as_slice() {
             [] => return self.clear(true),
@@ -92,6 +94,7 @@ impl Handshake {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests {
     use super::*;
     use crate::crypto::identity::verify;
@@ -135,7 +138,10 @@ mod tests {
             assert!(matches!(handshake.handle_first(&none), Step::Failed(_)));
             assert_eq!(handshake.handle_first(&public_key(vec![], vec![])), clear(true));
             for wrong in [1, 31, 33] {
-                assert!(matches!(handshake.handle_first(&public_key(vec![0; wrong], vec![])), Step::Failed(_)));
+                assert!(matches!(
+                    handshake.handle_first(&public_key(vec![0; wrong], vec![])),
+                    Step::Failed(_)
+                ));
             }
             assert_eq!(handshake.handle_first(&[]), clear(false), "the empty message");
             let other = encode_message(hbb::message::Union::TestDelay(hbb::TestDelay::default()));

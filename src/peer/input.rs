@@ -40,10 +40,8 @@ impl Keys {
             (false, false) => Motion::Up,
         };
         let listed = Listed::new(&event.modifiers);
-        let by_position = matches!(
-            KeyboardMode::try_from(event.mode),
-            Ok(KeyboardMode::Map | KeyboardMode::Translate)
-        );
+        let by_position =
+            matches!(KeyboardMode::try_from(event.mode), Ok(KeyboardMode::Map | KeyboardMode::Translate));
         match &event.union {
             Some(Union::Chr(code)) if by_position => {
                 let tells_caps_lock = event.mode == KeyboardMode::Map as i32;
@@ -77,7 +75,14 @@ impl Keys {
     }
 
     /// A physical key of Map or Translate mode; modifiers are keys like any other.
-    fn position(&self, usage: KeyUsage, motion: Motion, listed: &Listed, tells_caps_lock: bool, hands: &mut Hands) {
+    fn position(
+        &self,
+        usage: KeyUsage,
+        motion: Motion,
+        listed: &Listed,
+        tells_caps_lock: bool,
+        hands: &mut Hands,
+    ) {
         if let Some(consumer) = control::consumer_of(usage) {
             if motion != Motion::Up {
                 hands.emit(InputEvent::Consumer(consumer));
@@ -216,4 +221,5 @@ fn is_alt_gr(listed: &Listed, hands: &Hands) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests;

@@ -138,13 +138,8 @@ impl Limits {
             self.entries.remove(&oldest);
         }
         let minute = self.minute(now);
-        let entry = self.entries.entry(key).or_insert(Entry {
-            minute,
-            in_minute: 0,
-            total: 0,
-            last: now,
-            locks: 0,
-        });
+        let entry =
+            self.entries.entry(key).or_insert(Entry { minute, in_minute: 0, total: 0, last: now, locks: 0 });
         if entry.minute != minute {
             entry.minute = minute;
             entry.in_minute = 0;

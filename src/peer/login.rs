@@ -88,7 +88,8 @@ fn is_address(text: &str) -> bool {
         return true;
     }
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    let is_host = !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     is_host && port.parse::<u16>().is_ok_and(|p| p != 0)
 }
 
@@ -164,7 +165,9 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["10.77.0.2", "10.77.0.2:21118", "::1", "[::1]:21118", "[fe80::1]", "kvm.local:21118", "a:1"] {
+        for good in
+            ["10.77.0.2", "10.77.0.2:21118", "::1", "[::1]:21118", "[fe80::1]", "kvm.local:21118", "a:1"]
+        {
             assert!(is_address(good), "{good}");
         }
         for bad in ["", "123456789", "kvm.local", "kvm:0", ":21118", "a b:1", "kvm:port", "x:70000"] {

@@ -132,7 +132,9 @@ impl Peer {
             }
             // A controller that asked for `secure = false` waits for Hash and would not answer a SignedId.
             Opening::Insecure if peer.settings.is_encryption_required => peer.refuse(texts::CLEAR_REFUSED),
-            Opening::Direct if !peer.settings.is_direct_plaintext_allowed => peer.refuse(texts::DIRECT_REFUSED),
+            Opening::Direct if !peer.settings.is_direct_plaintext_allowed => {
+                peer.refuse(texts::DIRECT_REFUSED)
+            }
             Opening::Insecure | Opening::Direct => peer.send_hash(now),
         }
         peer
@@ -151,6 +153,7 @@ impl Peer {
             Input::Frame { index, frame } => self.handle_frame(index, frame, now),
             Input::HidNotice(text) => self.handle_notice(text),
             Input::Backlog(bytes) => self.pace.set_backlog(bytes),
+            Input::VideoLost => (0..self.displays.len()).for_each(|i| self.video.lost(i, now)),
             Input::End(text) => {
                 if !text.is_empty() {
                     self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(text.to_owned())));
@@ -242,11 +245,16 @@ impl Peer {
         }
     }
 
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the union is generated and most of it means nothing to us")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the union is generated and most of it means nothing to us"
+    )]
     fn handle_message(&mut self, union: Union, now: Instant) {
         let is_open = matches!(self.state, State::Open);
         match union {
-            Union::TestDelay(ping) if ping.from_client => self.transmit(encode_message(Union::TestDelay(ping))),
+            Union::TestDelay(ping) if ping.from_client => {
+                self.transmit(encode_message(Union::TestDelay(ping)))
+            }
             Union::TestDelay(_) => self.handle_echo(now),
             Union::Misc(hbb::Misc { union: Some(hbb::misc::Union::CloseReason(text)) }) => {
                 self.close(CloseReason::LeftByController(text));

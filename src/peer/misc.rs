@@ -13,7 +13,10 @@ use super::options;
 use super::texts;
 
 impl Peer {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the union is generated and most of it means nothing to us")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the union is generated and most of it means nothing to us"
+    )]
     pub(super) fn handle_misc(&mut self, union: Misc, now: Instant) {
         match union {
             Misc::Option(message) => self.handle_options(&message),

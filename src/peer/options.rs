@@ -111,6 +111,7 @@ pub fn refuse_privacy(impl_key: String) -> hbb::BackNotification {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests {
     use super::*;
 
@@ -132,7 +133,8 @@ mod tests {
         for (quality, percent) in [(4, 150), (3, 67), (2, 50), (0, 50), (99, 50)] {
             assert_eq!(apply(&mut options, with(quality, 0, 0)).quality_percent, percent);
         }
-        for (custom, percent) in [(80 << 8, 160), (1 << 8, 20), (2000 << 8, 4000), (-5, 4000), (50 << 8, 100)] {
+        for (custom, percent) in [(80 << 8, 160), (1 << 8, 20), (2000 << 8, 4000), (-5, 4000), (50 << 8, 100)]
+        {
             assert_eq!(apply(&mut options, with(0, custom, 0)).quality_percent, percent, "{custom}");
         }
         for (fps, want) in [(45, 45), (0, 45), (121, 45), (-1, 45), (120, 120)] {
@@ -167,7 +169,8 @@ mod tests {
     fn refusals() {
         let mut options = Options::default();
         let message = hbb::OptionMessage { privacy_mode: 2, block_input: 2, ..Default::default() };
-        let states = |answers: Vec<hbb::BackNotification>| answers.into_iter().map(|a| a.union).collect::<Vec<_>>();
+        let states =
+            |answers: Vec<hbb::BackNotification>| answers.into_iter().map(|a| a.union).collect::<Vec<_>>();
         assert_eq!(states(options.apply(&message, false)), [Some(Notified::BlockInputState(3))]);
         assert_eq!(
             states(options.apply(&message, true)),

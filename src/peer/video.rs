@@ -109,6 +109,13 @@ impl Video {
         self.refresh(index);
     }
 
+    /// Frames of a display may have been thrown away after they were admitted.
+    pub fn lost(&mut self, index: usize, now: Instant) {
+        if self.is_shown(index) {
+            self.require_key(index, now);
+        }
+    }
+
     /// The announced size changed.
     pub fn resized(&mut self, index: usize, now: Instant) {
         self.require_key(index, now);
@@ -120,7 +127,13 @@ impl Video {
     }
 
     /// Judges a frame of a display that is announced with this size.
-    pub fn admit(&mut self, index: usize, frame: &EncodedFrame, announced: Resolution, now: Instant) -> Admission {
+    pub fn admit(
+        &mut self,
+        index: usize,
+        frame: &EncodedFrame,
+        announced: Resolution,
+        now: Instant,
+    ) -> Admission {
         let has_room = self.has_room(now);
         let Some(stream) = self.streams.get_mut(index).filter(|s| s.is_shown) else { return Admission::Drop };
         let is_gap = stream.next_sequence.is_some_and(|next| next != frame.sequence);
@@ -280,4 +293,5 @@ fn put_varint(out: &mut BytesMut, mut value: u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests;

@@ -74,8 +74,7 @@ fn every_position_of_both_numberings_goes_down_and_up() {
         if control::consumer_of(p.usage).is_some() || p.name == "Lang5" {
             continue;
         }
-        for (announce, code) in
-            [(AnnouncedPlatform::Windows, p.windows), (AnnouncedPlatform::Linux, p.linux)]
+        for (announce, code) in [(AnnouncedPlatform::Windows, p.windows), (AnnouncedPlatform::Linux, p.linux)]
         {
             if code != 0 {
                 let mut phone = on(announce, "Linux");
@@ -131,7 +130,10 @@ fn a_scripted_phone() {
     assert_eq!(phone.legacy("press", chr('A'), &[]), [text("A")], "a capital without Shift");
     assert_eq!(phone.legacy("press", chr('é'), &[]), [text("é")]);
     assert_eq!(phone.legacy("press", chr('c'), &[CTRL]), [tap(K::C, &[K::LEFT_CONTROL])]);
-    assert_eq!(phone.legacy("press", chr('C'), &[CTRL, SHIFT]), [tap(K::C, &[K::LEFT_CONTROL, K::LEFT_SHIFT])]);
+    assert_eq!(
+        phone.legacy("press", chr('C'), &[CTRL, SHIFT]),
+        [tap(K::C, &[K::LEFT_CONTROL, K::LEFT_SHIFT])]
+    );
     assert_eq!(phone.named("press", C::Backspace, &[]), [tap(K::BACKSPACE, &[])]);
     assert_eq!(phone.legacy("", Union::Seq("héllo\r\n".into()), &[]), [text("héllo\r\n")], "no flags at all");
     assert_eq!(phone.legacy("press", Union::Seq("()".into()), &[]), [text("()")]);
@@ -169,7 +171,11 @@ fn legacy_desktop_keys() {
     assert_eq!(desktop.legacy("down", chr('c'), &[CTRL]), [tap(K::C, &[])], "held already");
     assert_eq!(desktop.named("up", C::Control, &[]), [up(K::LEFT_CONTROL)]);
     assert_eq!(desktop.named("down", C::RAlt, &[]), [down(K::RIGHT_ALT)]);
-    assert_eq!(desktop.legacy("down", chr('@'), &[ALT]), [up(K::RIGHT_ALT), text("@")], "AltGr makes characters");
+    assert_eq!(
+        desktop.legacy("down", chr('@'), &[ALT]),
+        [up(K::RIGHT_ALT), text("@")],
+        "AltGr makes characters"
+    );
 }
 
 #[test]
@@ -188,7 +194,11 @@ fn translate_types_once_and_ignores_ups_of_keys_never_pressed() {
     phone.translate("up", Union::Chr(0xE04D));
     assert_eq!(phone.map("up", 42, &[]), [up(K::LEFT_SHIFT)]);
     phone.translate("down", Union::Chr(29));
-    assert_eq!(phone.translate("down", Union::Seq("c".into())), [tap(K::C, &[])], "Control is held: a hot key");
+    assert_eq!(
+        phone.translate("down", Union::Seq("c".into())),
+        [tap(K::C, &[])],
+        "Control is held: a hot key"
+    );
     assert_eq!(phone.translate("down", Union::Seq("cd".into())), [up(K::LEFT_CONTROL), text("cd")]);
     assert_eq!(phone.translate("down", Union::Seq(String::new())), []);
 }
@@ -208,7 +218,10 @@ fn actions_and_single_clicks() {
     let cad = [tap(K::DELETE_FORWARD, &[K::LEFT_CONTROL, K::LEFT_ALT])];
     assert_eq!(phone.named("down", C::CtrlAltDel, &[]), cad);
     assert_eq!(phone.named("up", C::CtrlAltDel, &[]), []);
-    assert_eq!(phone.named("press", C::Delete, &[ALT, CTRL]), [tap(K::DELETE_FORWARD, &[K::LEFT_ALT, K::LEFT_CONTROL])]);
+    assert_eq!(
+        phone.named("press", C::Delete, &[ALT, CTRL]),
+        [tap(K::DELETE_FORWARD, &[K::LEFT_ALT, K::LEFT_CONTROL])]
+    );
     assert_eq!(phone.named("down", C::LockScreen, &[]), [tap(K::L, &[K::LEFT_GUI])]);
     phone.keys.os = TargetOs::MacOs;
     assert_eq!(phone.named("down", C::LockScreen, &[]), [tap(K::Q, &[K::LEFT_CONTROL, K::LEFT_GUI])]);

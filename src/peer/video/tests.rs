@@ -1,5 +1,5 @@
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::*;
 use crate::wire::message::hbb;
@@ -59,7 +59,11 @@ fn nothing_but_a_key_frame_first_and_after_a_gap() {
     assert_eq!(at, now + ASK_AGAIN);
     video.handle_timeout(at);
     assert_eq!(video.take_wanted(), [0], "and again");
-    assert_eq!(video.admit(0, &frame(20, true, SIZE, now), SIZE, at), Admission::Send, "a key frame closes a gap");
+    assert_eq!(
+        video.admit(0, &frame(20, true, SIZE, now), SIZE, at),
+        Admission::Send,
+        "a key frame closes a gap"
+    );
     assert_eq!(video.admit(7, &frame(1, true, SIZE, now), SIZE, at), Admission::Drop, "no such display");
 }
 
@@ -97,11 +101,19 @@ fn acknowledging_controllers_get_a_window() {
     assert_eq!(video.admit(0, &frame(4, false, SIZE, now), SIZE, now), Admission::Drop);
     assert_eq!(video.take_wanted(), [0]);
     video.acknowledged(now);
-    assert_eq!(video.admit(0, &frame(5, false, SIZE, now), SIZE, now), Admission::Drop, "a delta after a gap");
+    assert_eq!(
+        video.admit(0, &frame(5, false, SIZE, now), SIZE, now),
+        Admission::Drop,
+        "a delta after a gap"
+    );
     let key = frame(6, true, SIZE, now);
     assert_eq!(video.admit(0, &key, SIZE, now), Admission::Send);
     video.sent(0, &key, now);
     assert_eq!(video.admit(0, &frame(7, true, SIZE, now), SIZE, now), Admission::Drop);
     let late = now + ACK_LIMIT;
-    assert_eq!(video.admit(0, &frame(8, true, SIZE, now), SIZE, late), Admission::Send, "never frozen for ever");
+    assert_eq!(
+        video.admit(0, &frame(8, true, SIZE, now), SIZE, late),
+        Admission::Send,
+        "never frozen for ever"
+    );
 }
