@@ -1,4 +1,5 @@
 //! What a key press and a pointer move are, owned by no protocol and no device. Pure.
 
 pub mod event;
+pub mod keymap;
 pub mod usage;

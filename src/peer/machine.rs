@@ -1,221 +1,532 @@
-//! [`Peer`]: one controller from the first byte to the close. (Contract; see the floors in `lib.rs`.)
+//! [`Peer`]: one controller from the first byte to the close; composes the other files of this room.
+//!
+//! Guarantee: no video and no hands before login, nothing at all after [`Event::Closed`], and whatever was held
+//! is let go before it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::crypto::identity::IdentityKeyPair;
-use crate::crypto::seal::SessionKey;
+use crate::crypto::password::CHALLENGE_LEN;
 use crate::crypto::seed::Seed;
 use crate::input::event::InputEvent;
 use crate::video::frame::EncodedFrame;
 use crate::video::request::VideoRequest;
 use crate::video::signal::DisplayState;
-use crate::wire::id::PeerId;
+use crate::wire::message::{decode_message, encode_message, hbb};
+use hbb::message::Union;
 
+use super::displays::Displays;
 use super::gate::{LoginAttempt, Verdict};
+use super::hands::Hands;
+use super::handshake::{Handshake, Step};
+use super::input::Keys;
+use super::latency::Latency;
+use super::login::{self, Scope};
+use super::options::Options;
+use super::pace::Pace;
+use super::pointer::Pointer;
+use super::texts;
+pub use super::types::*;
+use super::video::{self, Admission, Video};
 
-/// How a connection came to be, as far as the handshake needs to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// Through the ID server, `secure = true`: we send SignedId first.
-    Secure,
-    /// A relay request with `secure = false` (which the controller can forge).
-    Insecure,
-    /// Direct access by IP address: RustDesk has no encryption there.
-    Direct,
-}
+/// A controller that holds something and is silent so long is taken for cut off: what it holds goes up.
+pub const HOLD_LIMIT: Duration = Duration::from_secs(2);
 
-/// Which operating system we say we are; decides menus and key codes in the app (reference: session 2.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AnnouncedPlatform {
-    /// `Windows` with `sas_enabled`: set-1 scan codes in Map mode.
-    #[default]
-    Windows,
-    /// `Linux`: evdev + 8 in Map mode.
-    Linux,
-}
-
-/// The operating system of the computer behind us: decides how the screen is locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TargetOs {
-    /// Windows: Meta+L.
-    #[default]
-    Windows,
-    /// Linux: Meta+L.
-    Linux,
-    /// macOS: Control+Meta+Q.
-    MacOs,
-}
-
-/// Whether the app draws a pointer of its own (`pointer.local`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LocalPointer {
-    /// Phones and slow lines yes, desktop apps no.
-    #[default]
-    Auto,
-    /// Always.
-    On,
-    /// Never.
-    Off,
-}
-
-/// What one session is run with.
-#[derive(Debug, Clone)]
-pub struct PeerSettings {
-    /// The ID this target is dialled by.
-    pub id: PeerId,
-    /// Signs the per-connection key.
-    pub identity: IdentityKeyPair,
-    /// Refuse sessions in clear that came through a server.
-    pub is_encryption_required: bool,
-    /// Allow direct access, which is always in clear.
-    pub is_direct_plaintext_allowed: bool,
-    /// What the app is told we are.
-    pub announce: AnnouncedPlatform,
-    /// What the target really is.
-    pub os: TargetOs,
-    /// Host name shown in the app (the target's name).
-    pub hostname: String,
-    /// User name shown in the app.
-    pub username: String,
-    /// Local pointer choice.
-    pub local_pointer: LocalPointer,
-}
-
-/// What a [`Peer`] is fed.
+/// Where a session stands.
 #[derive(Debug)]
-pub enum Input<'a> {
-    /// The plain payload of one frame from the controller (opened by the stream once sealing has begun).
-    Payload(&'a [u8]),
-    /// The answer to [`Event::LoginAsked`].
-    Verdict(Verdict),
-    /// A display's state changed (`index` as announced).
-    Display {
-        /// Display index, from 0.
-        index: usize,
-        /// The new state.
-        state: DisplayState,
-    },
-    /// An encoded frame for this controller.
-    Frame {
-        /// Display index, from 0.
-        index: usize,
-        /// The frame; its payload is not copied.
-        frame: EncodedFrame,
-    },
-    /// The HID side lost or regained the target; the text is shown to the user once a change.
-    HidNotice(&'a str),
-    /// Bytes waiting to go out, in bytes: the measure of a slow line.
-    Backlog(usize),
-    /// The agent ends this session; the text becomes `close_reason`.
-    End(&'a str),
-    /// The instant asked for has come.
-    Timeout,
+enum State {
+    /// SignedId is out, the first frame is awaited.
+    Handshake(Handshake),
+    /// Hash is out, a LoginRequest is awaited.
+    Login,
+    /// The gate judges this request.
+    Judged(Box<hbb::LoginRequest>),
+    /// In.
+    Open,
+    /// Over.
+    Closed,
 }
 
-/// What a [`Peer`] asks for. Poll until [`Output::Timeout`].
-#[derive(Debug)]
-pub enum Output {
-    /// Send this payload (in clear before [`Output::Seal`], sealed after).
-    Transmit(Bytes),
-    /// Send a video message: `head` then `payload` form one message; the stream joins them in its wire buffer.
-    TransmitVideo {
-        /// Protobuf bytes in front of the payload.
-        head: Bytes,
-        /// The encoded frame's bytes.
-        payload: Bytes,
-        /// Protobuf bytes behind the payload.
-        tail: Bytes,
-        /// Whether it is a key frame.
-        is_keyframe: bool,
-    },
-    /// From now on every frame in both directions is sealed with this key.
-    Seal(SessionKey),
-    /// Something happened that the driver acts on.
-    Event(Event),
-    /// Nothing more until input comes or this instant, which stands for `why`.
-    Timeout {
-        /// When to feed [`Input::Timeout`].
-        at: Instant,
-        /// For logs.
-        why: &'static str,
-    },
-}
-
-/// What the driver is told.
-#[derive(Debug)]
-pub enum Event {
-    /// Ask the gate whether this login is good, then feed [`Input::Verdict`].
-    LoginAsked(LoginAttempt),
-    /// Logged in: raise the frame limit, subscribe to the displays, note the session.
-    LoggedIn {
-        /// The first wish for every display.
-        request: VideoRequest,
-    },
-    /// The controller's wish changed.
-    VideoWanted(VideoRequest),
-    /// A key frame is needed on a display.
-    KeyframeWanted {
-        /// Display index, from 0.
-        index: usize,
-    },
-    /// Hands: for the sink of the display that the controller last switched to.
-    Hands {
-        /// Display index, from 0.
-        index: usize,
-        /// What they do.
-        event: InputEvent,
-    },
-    /// The session was not encrypted although we offered it: the server's copy of our key may be wrong, so
-    /// RegisterPk is sent again (reference: network 9.5).
-    KeyNotConfirmed,
-    /// Close the transport after what was transmitted has gone out.
-    Closed(CloseReason),
-}
-
-/// Why a session ended, by whose fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The controller left; its own words, mostly empty.
-    LeftByController(String),
-    /// It broke the protocol.
-    PeerMisbehaved(&'static str),
-    /// The handshake did not come in time or did not open.
-    HandshakeFailed(&'static str),
-    /// We refused it; the text is what the user was told.
-    Refused(String),
-    /// Nothing came for 30 s.
-    TimedOut,
-    /// The agent ended it; the text is what the user was told.
-    EndedHere(String),
-}
-
-/// The machine (contract only; to be built).
+/// One controller's session.
 #[derive(Debug)]
 pub struct Peer {
-    _private: (),
+    pub(super) settings: PeerSettings,
+    opening: Opening,
+    controller: SocketAddr,
+    state: State,
+    challenge: String,
+    scope: Option<Scope>,
+    pub(super) version: String,
+    pub(super) displays: Displays,
+    /// The display that hands act on.
+    pub(super) hands_display: usize,
+    pub(super) options: Options,
+    requested: Option<VideoRequest>,
+    pub(super) video: Video,
+    latency: Latency,
+    pub(super) pace: Pace,
+    keys: Keys,
+    pointer: Pointer,
+    hands: Hands,
+    /// Pointer events are thrown away until the echo of the ping behind the first picture.
+    is_pointer_awake: bool,
+    has_sent_picture: bool,
+    notice: String,
+    is_sealed: bool,
+    ignored: u64,
+    now: Instant,
+    out: VecDeque<Output>,
 }
 
 impl Peer {
     /// A machine for a connection that was just made. `displays` are the states known now, at least one.
     pub fn new(
-        _settings: PeerSettings,
-        _opening: Opening,
-        _controller: SocketAddr,
-        _displays: Vec<DisplayState>,
-        _now: Instant,
-        _seed: Seed,
+        settings: PeerSettings,
+        opening: Opening,
+        controller: SocketAddr,
+        displays: Vec<DisplayState>,
+        now: Instant,
+        mut seed: Seed,
     ) -> Self {
-        Self { _private: () }
+        let count = displays.len();
+        let (handshake, signed_id) = Handshake::new(
+            settings.id.as_str(),
+            &settings.identity,
+            settings.is_encryption_required,
+            now,
+            &mut seed,
+        );
+        let mut peer = Self {
+            keys: Keys::new(settings.announce, settings.os, ""),
+            challenge: seed.next_text(CHALLENGE_LEN),
+            settings,
+            opening,
+            controller,
+            state: State::Login,
+            scope: None,
+            version: String::new(),
+            displays: Displays::new(displays),
+            hands_display: 0,
+            options: Options::default(),
+            requested: None,
+            video: Video::new(count, false, now),
+            latency: Latency::new(now),
+            pace: Pace::default(),
+            pointer: Pointer::default(),
+            hands: Hands::default(),
+            is_pointer_awake: false,
+            has_sent_picture: false,
+            notice: String::new(),
+            is_sealed: false,
+            ignored: 0,
+            now,
+            out: VecDeque::new(),
+        };
+        match opening {
+            Opening::Secure => {
+                peer.state = State::Handshake(handshake);
+                peer.transmit(signed_id);
+            }
+            // A controller that asked for `secure = false` waits for Hash and would not answer a SignedId.
+            Opening::Insecure if peer.settings.is_encryption_required => peer.refuse(texts::CLEAR_REFUSED),
+            Opening::Direct if !peer.settings.is_direct_plaintext_allowed => {
+                peer.refuse(texts::DIRECT_REFUSED)
+            }
+            Opening::Insecure | Opening::Direct => peer.send_hash(now),
+        }
+        peer
     }
 
     /// Takes one input. Infallible: a bad peer is an output.
-    pub fn handle_input(&mut self, _input: Input<'_>, _now: Instant) {}
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.now = now;
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        match input {
+            Input::Payload(payload) => self.handle_payload(payload, now),
+            Input::Verdict(verdict) => self.handle_verdict(verdict, now),
+            Input::Display { index, state } => self.handle_display(index, state, now),
+            Input::Frame { index, frame } => self.handle_frame(index, frame, now),
+            Input::HidNotice(text) => self.handle_notice(text),
+            Input::Backlog(bytes) => self.pace.set_backlog(bytes),
+            Input::VideoLost => (0..self.displays.len()).for_each(|i| self.video.lost(i, now)),
+            Input::End(text) => {
+                if !text.is_empty() {
+                    self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(text.to_owned())));
+                }
+                self.close(CloseReason::EndedHere(text.to_owned()));
+            }
+            Input::Timeout => self.handle_timeout(now),
+        }
+        self.drain();
+    }
 
     /// What to do next.
     pub fn poll_output(&mut self) -> Output {
-        Output::Event(Event::Closed(CloseReason::TimedOut))
+        if let Some(output) = self.out.pop_front() {
+            return output;
+        }
+        let mut due = (self.latency.silence_at(), "silence ends the session");
+        let mut earlier = |at: Instant, why: &'static str| {
+            if at < due.0 {
+                due = (at, why);
+            }
+        };
+        match &self.state {
+            State::Closed => {
+                return Output::Timeout { at: self.now + Duration::from_secs(3600), why: "closed" };
+            }
+            State::Handshake(handshake) => earlier(handshake.deadline(), "the handshake must come"),
+            State::Login | State::Judged(_) => {}
+            State::Open => {
+                if let Some((at, why)) = self.video.deadline() {
+                    earlier(at, why);
+                }
+                if self.hands.holds_anything() {
+                    earlier(self.latency.last_received() + HOLD_LIMIT, "held keys go up");
+                }
+            }
+        }
+        if !matches!(self.state, State::Handshake(_))
+            && let Some(at) = self.latency.ping_at()
+        {
+            earlier(at, "ping");
+        }
+        let (at, why) = due;
+        Output::Timeout { at, why }
+    }
+
+    /// Messages that meant nothing to us so far.
+    pub fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    fn handle_payload(&mut self, payload: &[u8], now: Instant) {
+        // Frames of at most one byte pass the seal unopened: they are no message (reference: network 1.5).
+        if self.is_sealed && payload.len() <= 1 {
+            return self.ignore("a frame without a seal");
+        }
+        self.latency.received(now);
+        if let State::Handshake(handshake) = &self.state {
+            let step = handshake.handle_first(payload);
+            return self.handle_step(step, now);
+        }
+        match decode_message(payload) {
+            Ok(hbb::Message { union: Some(union) }) => self.handle_message(union, now),
+            Ok(_) => self.ignore("an empty or unknown message"),
+            Err(_) => self.close(CloseReason::PeerMisbehaved("it sent bytes that are no message")),
+        }
+    }
+
+    fn handle_step(&mut self, step: Step, now: Instant) {
+        match step {
+            Step::Sealed(key) => {
+                self.is_sealed = true;
+                self.out.push_back(Output::Seal(key));
+                self.send_hash(now);
+            }
+            Step::Clear { is_key_unconfirmed } => {
+                if is_key_unconfirmed {
+                    self.event(Event::KeyNotConfirmed);
+                }
+                self.send_hash(now);
+            }
+            Step::Refused { text, is_key_unconfirmed } => {
+                if is_key_unconfirmed {
+                    self.event(Event::KeyNotConfirmed);
+                }
+                self.refuse(text);
+            }
+            Step::Failed(why) => self.close(CloseReason::HandshakeFailed(why)),
+        }
+    }
+
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the union is generated and most of it means nothing to us"
+    )]
+    fn handle_message(&mut self, union: Union, now: Instant) {
+        let is_open = matches!(self.state, State::Open);
+        match union {
+            Union::TestDelay(ping) if ping.from_client => {
+                self.transmit(encode_message(Union::TestDelay(ping)))
+            }
+            Union::TestDelay(_) => self.handle_echo(now),
+            Union::Misc(hbb::Misc { union: Some(hbb::misc::Union::CloseReason(text)) }) => {
+                self.close(CloseReason::LeftByController(text));
+            }
+            Union::LoginRequest(request) if !is_open => self.handle_login(request),
+            Union::LoginRequest(_) => self.ignore("a second login"),
+            _ if !is_open => self.ignore("a message before login"),
+            Union::KeyEvent(_) | Union::MouseEvent(_) if self.options.is_view_only => {}
+            Union::KeyEvent(event) => {
+                if !self.keys.handle(&event, &mut self.hands) {
+                    self.ignore("a key without meaning");
+                }
+            }
+            Union::MouseEvent(event) => self.handle_mouse(&event),
+            Union::Misc(hbb::Misc { union: Some(union) }) => self.handle_misc(union, now),
+            Union::ScreenshotRequest(request) => self.refuse_screenshot(request),
+            Union::VoiceCallRequest(request) => self.refuse_voice_call(request),
+            _ => self.ignore("an unknown message"),
+        }
+    }
+
+    fn handle_login(&mut self, request: hbb::LoginRequest) {
+        if matches!(self.state, State::Judged(_)) {
+            return self.ignore("a login while one is judged");
+        }
+        let is_direct = self.opening == Opening::Direct;
+        if let Err(text) = login::check(&request, &mut self.scope, &self.settings, is_direct) {
+            return self.refuse_login(text);
+        }
+        self.event(Event::LoginAsked(LoginAttempt {
+            address: self.controller.ip().to_canonical(),
+            my_id: request.my_id.clone(),
+            my_name: request.my_name.clone(),
+            my_platform: request.my_platform.clone(),
+            version: request.version.clone(),
+            session_id: request.session_id,
+            proof: request.password.clone(),
+            challenge: self.challenge.clone(),
+        }));
+        self.state = State::Judged(Box::new(request));
+    }
+
+    fn handle_verdict(&mut self, verdict: Verdict, now: Instant) {
+        let State::Judged(request) = std::mem::replace(&mut self.state, State::Login) else {
+            self.ignore("a verdict that was not asked for");
+            return;
+        };
+        match verdict {
+            Verdict::Silent => {}
+            Verdict::Refused(text) => self.transmit(login::error(text)),
+            Verdict::Accepted => self.welcome(&request, now),
+        }
+    }
+
+    fn welcome(&mut self, request: &hbb::LoginRequest, now: Instant) {
+        self.version.clone_from(&request.version);
+        let is_old = login::is_before_1_2_4(&self.version);
+        let answers = request.option.as_ref().map(|o| self.options.apply(o, is_old)).unwrap_or_default();
+        if !self.options.has_h264 {
+            return self.refuse_login(texts::NO_H264);
+        }
+        let platform = &request.my_platform;
+        let draws = login::draws_pointer(self.settings.local_pointer, platform, self.latency.is_slow());
+        self.displays.is_cursor_embedded = !draws;
+        self.keys = Keys::new(self.settings.announce, self.settings.os, platform);
+        self.video = Video::new(self.displays.len(), request.video_ack_required, now);
+        self.state = State::Open;
+        self.transmit(login::welcome(&self.settings, &self.displays));
+        if draws && let Some(ring) = login::ring() {
+            self.transmit(ring);
+        }
+        for answer in answers {
+            self.transmit(login::encode_misc(hbb::misc::Union::BackNotification(answer)));
+        }
+        let wish = self.pace.fit(self.options.request());
+        self.requested = Some(wish);
+        self.event(Event::LoggedIn { request: wish });
+        self.show_notice();
+    }
+
+    fn handle_display(&mut self, index: usize, state: DisplayState, now: Instant) {
+        if self.displays.update(index, state) && matches!(self.state, State::Open) {
+            self.announce(index, now);
+        }
+    }
+
+    /// Tells the controller a new size: the list for all windows, then the display, then a key frame.
+    fn announce(&mut self, index: usize, now: Instant) {
+        let info = hbb::PeerInfo { displays: self.displays.infos(), ..Default::default() };
+        self.transmit(encode_message(Union::PeerInfo(info)));
+        self.transmit(login::encode_misc(self.displays.switch_display(index)));
+        self.video.resized(index, now);
+    }
+
+    fn handle_frame(&mut self, index: usize, frame: EncodedFrame, now: Instant) {
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        match self.video.admit(index, &frame, self.displays.size(index), now) {
+            Admission::Drop => return,
+            Admission::Send => {}
+            Admission::Resize => {
+                self.displays.update_sizes(index, frame.resolution, frame.original_resolution);
+                self.announce(index, now);
+            }
+        }
+        let pts = self.video.sent(index, &frame, now);
+        let (head, tail) = video::wrap(index, &frame, pts);
+        self.latency.sent(head.len() + frame.data.len() + tail.len());
+        let is_keyframe = frame.is_keyframe;
+        self.out.push_back(Output::TransmitVideo { head, payload: frame.data, tail, is_keyframe });
+        if !self.has_sent_picture {
+            self.has_sent_picture = true;
+            self.ping(true, now);
+        }
+    }
+
+    fn handle_mouse(&mut self, event: &hbb::MouseEvent) {
+        // Before the user can have seen a picture the apps inject clicks (trap T12): nothing of that is real.
+        if !self.is_pointer_awake {
+            return;
+        }
+        let ground = super::pointer::Ground {
+            left: self.displays.left(self.hands_display),
+            size: self.displays.size(self.hands_display),
+        };
+        if !self.pointer.handle(event, ground, self.settings.announce, &mut self.hands) {
+            self.ignore("a mouse event without meaning");
+        }
+    }
+
+    fn handle_echo(&mut self, now: Instant) {
+        let Some(echo) = self.latency.echo(now) else { return self.ignore("an echo without a ping") };
+        self.is_pointer_awake |= echo.is_marker;
+        if self.pace.round_trip(echo.round_trip) {
+            self.request_video();
+        }
+    }
+
+    fn handle_notice(&mut self, text: &str) {
+        if text != self.notice {
+            text.clone_into(&mut self.notice);
+            if matches!(self.state, State::Open) {
+                self.show_notice();
+            }
+        }
+    }
+
+    fn show_notice(&mut self) {
+        if !self.notice.is_empty() {
+            let message = hbb::MessageBox {
+                msgtype: "custom-nook-nocancel-hasclose".into(),
+                title: texts::HID_TITLE.into(),
+                text: self.notice.clone(),
+                link: String::new(),
+            };
+            self.transmit(encode_message(Union::MessageBox(message)));
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if let State::Handshake(handshake) = &self.state {
+            if handshake.deadline() <= now {
+                self.close(CloseReason::HandshakeFailed("no answer to SignedId within 18 s"));
+            }
+            return;
+        }
+        if self.latency.silence_at() <= now {
+            self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(texts::TIMEOUT.into())));
+            return self.close(CloseReason::TimedOut);
+        }
+        if self.latency.ping_at().is_some_and(|at| at <= now) {
+            self.ping(false, now);
+        }
+        if matches!(self.state, State::Open) {
+            self.video.handle_timeout(now);
+            if self.hands.holds_anything() && self.latency.last_received() + HOLD_LIMIT <= now {
+                self.let_go();
+            }
+        }
+    }
+
+    fn send_hash(&mut self, now: Instant) {
+        self.state = State::Login;
+        for message in login::opening(&self.settings.salt, &self.challenge) {
+            self.transmit(message);
+        }
+        self.ping(false, now);
+    }
+
+    fn ping(&mut self, is_marker: bool, now: Instant) {
+        let ping = self.latency.ping(is_marker, now);
+        self.transmit(encode_message(Union::TestDelay(ping)));
+    }
+
+    /// Everything held goes up.
+    pub(super) fn let_go(&mut self) {
+        self.hands.release_all();
+        self.pointer.reset();
+    }
+
+    /// Hands of this session go to another display; what was held on the old one goes up there.
+    pub(super) fn move_hands(&mut self, index: usize) {
+        if self.hands.holds_anything() {
+            self.let_go();
+        }
+        self.drain_hands();
+        self.hands_display = index;
+    }
+
+    /// Tells the driver a changed wish.
+    pub(super) fn request_video(&mut self) {
+        let wish = self.pace.fit(self.options.request());
+        if matches!(self.state, State::Open) && self.requested != Some(wish) {
+            self.requested = Some(wish);
+            self.event(Event::VideoWanted(wish));
+        }
+    }
+
+    pub(super) fn transmit(&mut self, message: Vec<u8>) {
+        self.out.push_back(Output::Transmit(Bytes::from(message)));
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    pub(super) fn ignore(&mut self, what: &'static str) {
+        self.ignored += 1;
+        tracing::debug!(what, ignored = self.ignored, "ignored");
+    }
+
+    /// Ends before login with a text that the user reads.
+    pub(super) fn refuse(&mut self, text: &'static str) {
+        self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(text.into())));
+        self.close(CloseReason::Refused(text.into()));
+    }
+
+    fn refuse_login(&mut self, text: &'static str) {
+        self.transmit(login::error(text));
+        self.close(CloseReason::Refused(text.into()));
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        if matches!(self.state, State::Open) {
+            if self.hands.holds_anything() {
+                self.let_go();
+            }
+            if self.options.wants_lock_at_end && !self.options.is_view_only {
+                let (usage, modifiers) = super::control::lock_chord(self.settings.os);
+                self.hands.emit(InputEvent::Tap { usage, modifiers });
+            }
+            self.drain_hands();
+        }
+        self.state = State::Closed;
+        self.event(Event::Closed(reason));
+    }
+
+    fn drain_hands(&mut self) {
+        let index = self.hands_display;
+        for event in self.hands.take() {
+            self.event(Event::Hands { index, event });
+        }
+    }
+
+    /// Turns what the children want into outputs.
+    fn drain(&mut self) {
+        if matches!(self.state, State::Open) {
+            self.drain_hands();
+            for index in self.video.take_wanted() {
+                self.event(Event::KeyframeWanted { index });
+            }
+        }
     }
 }

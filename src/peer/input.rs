@@ -1,0 +1,225 @@
+//! Key messages to input events: positions, named keys, characters and text (reference: session 6).
+
+use crate::input::event::{InputEvent, LockKey};
+use crate::input::keymap;
+use crate::input::usage::KeyUsage;
+use crate::wire::message::hbb::{self, ControlKey, KeyboardMode, key_event::Union};
+
+use super::control::{self, Named};
+use super::hands::{Hands, Listed};
+use super::types::{AnnouncedPlatform, TargetOs};
+
+/// How one controller's keys are read.
+#[derive(Debug)]
+pub struct Keys {
+    announce: AnnouncedPlatform,
+    os: TargetOs,
+    /// iOS never lists Num Lock (reference: session 6.6): its absence says nothing there.
+    tells_num_lock: bool,
+}
+
+/// What a key message does over its flags (reference: session 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Motion {
+    Down,
+    Up,
+    Click,
+}
+
+impl Keys {
+    /// A reader for a controller on `my_platform`.
+    pub fn new(announce: AnnouncedPlatform, os: TargetOs, my_platform: &str) -> Self {
+        Self { announce, os, tells_num_lock: !my_platform.eq_ignore_ascii_case("ios") }
+    }
+
+    /// Takes one message; false if it means nothing to a keyboard.
+    pub fn handle(&self, event: &hbb::KeyEvent, hands: &mut Hands) -> bool {
+        let motion = match (event.press, event.down) {
+            (true, _) => Motion::Click,
+            (false, true) => Motion::Down,
+            (false, false) => Motion::Up,
+        };
+        let listed = Listed::new(&event.modifiers);
+        let by_position =
+            matches!(KeyboardMode::try_from(event.mode), Ok(KeyboardMode::Map | KeyboardMode::Translate));
+        match &event.union {
+            Some(Union::Chr(code)) if by_position => {
+                let tells_caps_lock = event.mode == KeyboardMode::Map as i32;
+                let found = match self.announce {
+                    AnnouncedPlatform::Windows => keymap::from_windows(*code),
+                    AnnouncedPlatform::Linux => keymap::from_linux(*code),
+                };
+                let Some(usage) = found else { return false };
+                self.position(usage, motion, &listed, tells_caps_lock, hands);
+            }
+            Some(Union::Chr(code)) => {
+                let Some(c) = char::from_u32(*code) else { return false };
+                character(c, motion, &listed, hands);
+            }
+            Some(Union::ControlKey(key)) => {
+                let Ok(key) = ControlKey::try_from(*key) else { return false };
+                return self.named(key, motion, &listed, by_position, hands);
+            }
+            Some(Union::Seq(text)) => type_text(text, &listed, hands),
+            Some(Union::Unicode(code)) => {
+                let Some(c) = char::from_u32(*code) else { return false };
+                type_text(c.encode_utf8(&mut [0; 4]), &listed, hands);
+            }
+            Some(Union::Win2winHotkey(code)) => {
+                let Some(usage) = keymap::from_virtual_key(code >> 16) else { return false };
+                self.position(usage, motion, &Listed::default(), false, hands);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// A physical key of Map or Translate mode; modifiers are keys like any other.
+    fn position(
+        &self,
+        usage: KeyUsage,
+        motion: Motion,
+        listed: &Listed,
+        tells_caps_lock: bool,
+        hands: &mut Hands,
+    ) {
+        if let Some(consumer) = control::consumer_of(usage) {
+            if motion != Motion::Up {
+                hands.emit(InputEvent::Consumer(consumer));
+            }
+            return;
+        }
+        if motion == Motion::Up {
+            return hands.release(usage);
+        }
+        if motion == Motion::Down && hands.is_held(usage) {
+            return;
+        }
+        hands.resume(|_| true);
+        self.sync_lock(usage, listed, tells_caps_lock, hands);
+        match motion {
+            Motion::Click => hands.tap(usage, vec![]),
+            Motion::Down | Motion::Up => hands.press(usage),
+        }
+    }
+
+    fn named(
+        &self,
+        key: ControlKey,
+        motion: Motion,
+        listed: &Listed,
+        by_position: bool,
+        hands: &mut Hands,
+    ) -> bool {
+        let usage = match control::named(key) {
+            Named::Nothing => return false,
+            // The actions and the single-click keys come without an up, or act on the down.
+            _ if motion == Motion::Up && !matches!(control::named(key), Named::Key(_)) => return true,
+            Named::Consumer(usage) => {
+                hands.emit(InputEvent::Consumer(usage));
+                return true;
+            }
+            Named::System(usage) => {
+                hands.emit(InputEvent::System(usage));
+                return true;
+            }
+            Named::CtrlAltDel => {
+                hands.suspend(|_| true);
+                hands.tap(KeyUsage::DELETE_FORWARD, vec![KeyUsage::LEFT_CONTROL, KeyUsage::LEFT_ALT]);
+                return true;
+            }
+            Named::Lock => {
+                hands.suspend(|_| true);
+                let (usage, modifiers) = control::lock_chord(self.os);
+                hands.tap(usage, modifiers);
+                return true;
+            }
+            Named::Key(usage) => usage,
+        };
+        if motion == Motion::Up {
+            hands.release(usage);
+            return true;
+        }
+        if motion == Motion::Down && hands.is_held(usage) {
+            return true;
+        }
+        if usage.is_modifier() {
+            match motion {
+                Motion::Click => hands.tap(usage, vec![]),
+                Motion::Down | Motion::Up => hands.press(usage),
+            }
+            return true;
+        }
+        let missing = if by_position { hands.missing(listed) } else { hands.align(listed) };
+        self.sync_lock(usage, listed, false, hands);
+        // A key whose modifiers exist only in the list is clicked with them around it; its repeats click again.
+        if motion == Motion::Click || !missing.is_empty() {
+            hands.tap(usage, missing);
+        } else {
+            hands.press(usage);
+        }
+        true
+    }
+
+    /// Before a key that tells a lock's state: make the target's lock the same (reference: session 6.6).
+    fn sync_lock(&self, usage: KeyUsage, listed: &Listed, tells_caps_lock: bool, hands: &mut Hands) {
+        match keymap::told_lock(usage) {
+            Some(LockKey::CapsLock) if tells_caps_lock => {
+                hands.emit(InputEvent::Lock { lock: LockKey::CapsLock, is_on: listed.is_caps_lock });
+            }
+            Some(LockKey::NumLock) if self.tells_num_lock => {
+                hands.emit(InputEvent::Lock { lock: LockKey::NumLock, is_on: listed.is_num_lock });
+            }
+            Some(LockKey::CapsLock | LockKey::NumLock | LockKey::ScrollLock) | None => {}
+        }
+    }
+}
+
+/// A Legacy character, already shifted by the controller's layout. Ups are ignored: they may name another one.
+fn character(c: char, motion: Motion, listed: &Listed, hands: &mut Hands) {
+    if motion == Motion::Up {
+        return;
+    }
+    if let Some(usage) = hot_key(c, listed.is_hot() && !is_alt_gr(listed, hands)) {
+        let missing = hands.align(listed);
+        return hands.tap(usage, missing);
+    }
+    hands.suspend(|_| true);
+    match c {
+        '\u{8}' => hands.tap(KeyUsage::BACKSPACE, vec![]),
+        '\u{1b}' => hands.tap(KeyUsage::ESCAPE, vec![]),
+        '\u{7f}' => hands.tap(KeyUsage::DELETE_FORWARD, vec![]),
+        c => hands.emit(InputEvent::Text(c.into())),
+    }
+}
+
+/// A text, typed once whatever the flags say (trap T21).
+fn type_text(text: &str, listed: &Listed, hands: &mut Hands) {
+    let mut chars = text.chars();
+    let single = chars.next().filter(|_| chars.next().is_none());
+    let is_hot = (listed.is_hot() && !is_alt_gr(listed, hands)) || hands.holds_hot_key();
+    if let Some(usage) = single.and_then(|c| hot_key(c, is_hot)) {
+        hands.resume(|_| true);
+        let missing = hands.missing(listed);
+        return hands.tap(usage, missing);
+    }
+    if !text.is_empty() {
+        hands.suspend(|_| true);
+        hands.emit(InputEvent::Text(text.to_owned()));
+    }
+}
+
+fn hot_key(c: char, is_hot: bool) -> Option<KeyUsage> {
+    is_hot.then(|| keymap::us_key(c)).flatten()
+}
+
+/// Whether the only hot modifier is an Alt that is AltGr: it made the character and is no chord.
+fn is_alt_gr(listed: &Listed, hands: &Hands) -> bool {
+    hands.is_held(KeyUsage::RIGHT_ALT)
+        && !hands.is_held(KeyUsage::LEFT_ALT)
+        && listed.modifiers.iter().all(|m| matches!(*m, KeyUsage::LEFT_ALT | KeyUsage::LEFT_SHIFT))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
+mod tests;
