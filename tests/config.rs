@@ -106,7 +106,7 @@ fn the_strongest_saying_wins_and_its_origin_is_shown() {
     assert_eq!(shown("log.level"), ("warn", Origin::File));
     assert_eq!(shown("video.max-fps"), ("30", Origin::Default));
     assert_eq!(shown("server.key"), ("***", Origin::File), "secrets are not shown");
-    assert_eq!(settings.server.unwrap().host, "env.example");
+    assert_eq!(settings.server.unwrap().host.to_string(), "env.example:21116");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn hosts_come_in_every_spelling() {
         let text = format!("[server]\nhost = \"{good}\"\n");
         resolve(&text, &[], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     }
-    for bad in ["", "a.example:", "a.example:0", "a.example:99999", "a/b", "ws://a"] {
+    for bad in ["", "a.example:0", "a.example:99999", "a/b", "ws://a"] {
         let text = format!("[server]\nhost = \"{bad}\"\n");
         assert!(resolve(&text, &[], &Overrides::default()).is_err(), "{bad:?} is accepted");
     }

@@ -32,8 +32,8 @@ pub struct Identity {
     pub salt: String,
     /// The board this identity was made on.
     pub board_serial: Option<String>,
-    /// Whether an ID server has ever said yes to this ID.
-    pub is_registered: bool,
+    /// The ID server that has said yes to this ID, `HOST:PORT`.
+    pub registered_with: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,7 +46,7 @@ struct Stored {
     salt: String,
     board_serial: Option<String>,
     #[serde(default)]
-    is_registered: bool,
+    registered_with: Option<String>,
 }
 
 /// How [`load_or_create`] came to its identity.
@@ -71,7 +71,7 @@ impl Identity {
             key_seed: Secret::new(seed.next_bytes()),
             salt: seed.next_text(SALT_LEN),
             board_serial,
-            is_registered: false,
+            registered_with: None,
         }
     }
 
@@ -88,7 +88,7 @@ impl Identity {
             key_seed: hex::encode(self.key_seed.reveal()),
             salt: self.salt.clone(),
             board_serial: self.board_serial.clone(),
-            is_registered: self.is_registered,
+            registered_with: self.registered_with.clone(),
         };
         // A struct of texts cannot fail to serialise.
         serde_json::to_string_pretty(&stored).unwrap_or_default() + "\n"
@@ -113,7 +113,7 @@ impl Identity {
             ),
             salt: stored.salt,
             board_serial: stored.board_serial,
-            is_registered: stored.is_registered,
+            registered_with: stored.registered_with,
         })
     }
 }

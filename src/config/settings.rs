@@ -7,9 +7,13 @@ use std::path::PathBuf;
 
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
+use crate::hid::backend::BackendSettings;
+use crate::hid::backend::gadget::GadgetNodes;
 use crate::media::pipeline::{SourceSettings, VideoSettings};
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
-use crate::wire::id::PeerId;
+use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
+use crate::wire::endpoint::Endpoint;
+use crate::wire::id::{DeviceUuid, PeerId};
 
 use super::file::{
     Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
@@ -91,12 +95,12 @@ pub struct Overrides {
 /// The ID server.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// `HOST` or `HOST:PORT` of hbbs.
-    pub host: String,
+    /// hbbs.
+    pub host: Endpoint,
     /// The server's key, empty if none was given.
     pub key: Secret<String>,
-    /// `HOST` or `HOST:PORT` of hbbr, empty for what the ID server names.
-    pub relay: String,
+    /// `HOST` or `HOST:PORT` of hbbr; `None` for what the ID server names.
+    pub relay: Option<String>,
 }
 
 /// Direct access.
@@ -262,11 +266,13 @@ pub fn resolve(
         Origin::Flag => ConfigError { file: "command line".into(), line: None, key: key.into(), message },
         Origin::File | Origin::Default => parsed.error(key, message),
     };
-    if let Some(host) = &host {
-        check_host(host).map_err(|m| complain("server.host", host_origin, m))?;
-    }
+    let host = host
+        .map(|h| Endpoint::parse(&h, RENDEZVOUS_PORT))
+        .transpose()
+        .map_err(|e| complain("server.host", host_origin, e.to_string()))?;
     if let Some(relay) = &relay {
-        check_host(relay).map_err(|m| complain("server.relay", Origin::File, m))?;
+        Endpoint::parse(relay, RENDEZVOUS_PORT + 1)
+            .map_err(|e| complain("server.relay", Origin::File, e.to_string()))?;
     }
     if let Some(key) = &key {
         if key.is_empty() || key.contains(char::is_whitespace) {
@@ -379,7 +385,7 @@ pub fn resolve(
     let server = host.map(|host| ServerSettings {
         host,
         key: Secret::new(key.unwrap_or_default()),
-        relay: relay.unwrap_or_default(),
+        relay,
     });
     let direct =
         listen.map(|listen| DirectSettings { listen, is_plaintext_allowed: plaintext.unwrap_or(false) });
@@ -424,9 +430,10 @@ pub fn resolve(
 
 impl Settings {
     /// What a session of this target is run with.
-    pub fn peer(&self, id: PeerId, identity: IdentityKeyPair) -> PeerSettings {
+    pub fn peer(&self, id: PeerId, identity: IdentityKeyPair, salt: String) -> PeerSettings {
         PeerSettings {
             id,
+            salt,
             identity,
             is_encryption_required: self.is_encryption_required,
             is_direct_plaintext_allowed: self.direct.is_some_and(|d| d.is_plaintext_allowed),
@@ -439,24 +446,36 @@ impl Settings {
     }
 }
 
+impl ServerSettings {
+    /// What this target is registered with.
+    pub fn client(
+        &self,
+        id: PeerId,
+        uuid: DeviceUuid,
+        public_key: [u8; 32],
+        is_confirmed_before: bool,
+    ) -> ClientSettings {
+        let mut client = ClientSettings::new(self.host.clone(), id, uuid, public_key);
+        client.registrar.is_confirmed_before = is_confirmed_before;
+        client.introduction.relay_server.clone_from(&self.relay);
+        client.introduction.licence_key.clone_from(self.key.reveal());
+        client
+    }
+}
+
+impl HidChoice {
+    /// What the backend is opened with.
+    pub fn backend(&self) -> BackendSettings {
+        match self {
+            Self::Gadget { name } => BackendSettings::Gadget(GadgetNodes::of_gadget(name)),
+            Self::Recording { log } => BackendSettings::Recording { file: log.clone() },
+        }
+    }
+}
+
 /// A unit value of the file in its own spelling.
 fn word(value: impl fmt::Debug) -> String {
     format!("{value:?}").to_lowercase()
-}
-
-fn check_host(text: &str) -> Result<(), String> {
-    let hint = "write HOST or HOST:PORT, for instance rustdesk.example.org or 192.168.1.5:21116";
-    let (host, port) = match text.rsplit_once(':') {
-        // An IPv6 address without brackets has several colons and no port.
-        Some((host, _)) if host.contains(':') && !host.starts_with('[') => (text, None),
-        Some(_) if text.ends_with(']') => (text, None),
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
-    };
-    let is_port = |p: &str| p.parse::<u16>().is_ok_and(|p| p > 0);
-    let is_host = !host.is_empty()
-        && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '[' | ']' | '%'));
-    if is_host && port.is_none_or(is_port) { Ok(()) } else { Err(format!("`{text}` is no server; {hint}")) }
 }
 
 fn warnings(
