@@ -16,7 +16,8 @@ pub fn changed_stripes(current: &RawFrame<'_>, previous: &RawFrame<'_>) -> Strip
         let first = index * STRIPE_ROWS as usize;
         let rows = (STRIPE_ROWS as usize).min(height as usize - first);
         let is_equal = shapes.iter().zip(&current.planes).zip(&previous.planes).all(|((shape, a), b)| {
-            shape.bytes == 0 || are_rows_equal(a, b, first / shape.rows_per, rows / shape.rows_per, shape.bytes)
+            shape.bytes == 0
+                || are_rows_equal(a, b, first / shape.rows_per, rows / shape.rows_per, shape.bytes)
         });
         if !is_equal {
             stripes.mark(index);
@@ -83,7 +84,11 @@ mod tests {
         after[8 * 8] ^= 1;
         let nv12 = |chroma| RawFrame {
             format: PixelFormat::Nv12,
-            planes: [RawPlane { data: &luma, stride: 8 }, RawPlane { data: chroma, stride: 8 }, RawPlane::EMPTY],
+            planes: [
+                RawPlane { data: &luma, stride: 8 },
+                RawPlane { data: chroma, stride: 8 },
+                RawPlane::EMPTY,
+            ],
             ..yuyv(&luma, 8)
         };
         assert_eq!(changed(&nv12(&after), &nv12(&before)), [(16, 16)]);

@@ -165,8 +165,7 @@ fn relative_moves_under_eagain_sum_up() {
     sim.answer_all(WRITTEN);
     sim.run(20);
     let reports = sim.got(HidDevice::Relative);
-    let sum: i32 =
-        reports.iter().map(|r| i32::from(u8::from_str_radix(&r[2..4], 16).unwrap() as i8)).sum();
+    let sum: i32 = reports.iter().map(|r| i32::from(u8::from_str_radix(&r[2..4], 16).unwrap() as i8)).sum();
     assert_eq!((sum, reports.len()), (300, 4), "the first, then the sum in three");
 }
 
@@ -202,10 +201,7 @@ fn text_is_typed_in_order_with_the_keys_around_it() {
     sim.send(A, [key(KeyUsage::B, true), key(KeyUsage::B, false), InputEvent::Text("aA".into())]);
     sim.send(A, [key(KeyUsage::C, true)]);
     sim.run(1000);
-    assert_eq!(
-        sim.keys(),
-        ["0000050000000000", UP, A_DOWN, UP, "0200040000000000", UP, "0000060000000000"]
-    );
+    assert_eq!(sim.keys(), ["0000050000000000", UP, A_DOWN, UP, "0200040000000000", UP, "0000060000000000"]);
     let gap = sim.log[4].0 - sim.log[3].0;
     assert!(gap >= TEXT_PACE.as_millis() as u64 && gap < 20, "{gap}");
 }
@@ -431,7 +427,10 @@ fn after_a_restart_everything_is_lifted_first() {
 #[test]
 fn media_keys_click_on_their_own_device() {
     let mut sim = Sim::new();
-    sim.send(A, [InputEvent::Consumer(ConsumerUsage(0xE2)), InputEvent::Wheel { vertical: -1, horizontal: 0 }]);
+    sim.send(
+        A,
+        [InputEvent::Consumer(ConsumerUsage(0xE2)), InputEvent::Wheel { vertical: -1, horizontal: 0 }],
+    );
     sim.run(10);
     assert_eq!(sim.got(HidDevice::Consumer), ["01e200", "010000"]);
     assert_eq!(sim.got(HidDevice::Absolute), ["0000000000ff00"]);

@@ -134,8 +134,7 @@ fn short_frames_and_other_sizes_are_refused() {
         assert_eq!(refused, Err(ConvertError::OtherSize));
         let last = planes.len() - 1;
         planes[last].0.pop();
-        let refused =
-            convert_stripes(&frame_of(format, size, &planes), &all, &mut I420Picture::new(size));
+        let refused = convert_stripes(&frame_of(format, size, &planes), &all, &mut I420Picture::new(size));
         assert_eq!(refused, Err(ConvertError::TooShort), "{format:?}");
     }
 }
