@@ -9,3 +9,4 @@
 mod config;
 mod encoders;
 mod floors;
+mod hid_backends;

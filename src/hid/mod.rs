@@ -1,6 +1,7 @@
 //! USB HID: reports, descriptors, backends and the writer thread. Knows no RustDesk.
 
 pub mod backend;
+pub mod configfs;
 pub mod descriptor;
 mod engine;
 mod lane;
