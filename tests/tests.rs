@@ -7,4 +7,6 @@
 )]
 
 mod floors;
+mod nat;
+mod rendezvous;
 mod session;

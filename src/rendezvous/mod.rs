@@ -1,1 +1,7 @@
 //! Registration at the ID server and its requests, as machines without I/O (reference: network 3 to 6).
+//! [`client`] composes [`registrar`], [`introduction`] and [`nat`]; each can be run and tested alone.
+
+pub mod client;
+pub mod introduction;
+pub mod nat;
+pub mod registrar;

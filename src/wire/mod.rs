@@ -2,6 +2,7 @@
 
 pub mod addr;
 pub mod discovery;
+pub mod endpoint;
 pub mod frame;
 pub mod id;
 pub mod message;
