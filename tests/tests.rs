@@ -6,6 +6,7 @@
     reason = "tests may fail loudly and own their clocks"
 )]
 
+mod encoders;
 mod floors;
 mod nat;
 mod rendezvous;

@@ -1,3 +1,15 @@
 //! From HDMI to encoded frames: capture, change detection, conversion, encoding, fan-out, one thread a display.
 
+pub mod canvas;
+pub mod capture;
+pub mod card;
+pub mod change;
+pub mod convert;
+pub mod demand;
+pub mod encode;
+pub mod fanout;
+mod font;
+pub mod picture;
 pub mod pipeline;
+pub mod wake;
+mod worker;

@@ -1,9 +1,19 @@
-//! The pipeline thread and the handles to it. (Contract; to be built.)
+//! The handles to a display's pipeline: the owner, the sessions' end, one subscription a watcher. The thread itself
+//! is in `worker`.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+use super::capture::Source;
+use super::capture::pattern::PatternSource;
+use super::capture::v4l2::V4l2Source;
+use super::fanout::{Fanout, Watch};
+use super::wake::{self, WakeSender};
+use super::worker::{self, Worker};
 use crate::video::card::TestCard;
 use crate::video::frame::EncodedFrame;
 use crate::video::request::VideoRequest;
@@ -46,47 +56,102 @@ pub struct PipelineStats {
 /// Owner of a pipeline thread; dropping it ends the thread.
 #[derive(Debug)]
 pub struct Pipeline {
-    _private: (),
+    handle: VideoHandle,
+    stop: Arc<AtomicBool>,
+    wake: Option<Arc<WakeSender>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// A cloneable way to watch a display.
 #[derive(Debug, Clone)]
 pub struct VideoHandle {
-    _private: (),
+    fanout: Fanout,
+    state: watch::Receiver<DisplayState>,
+    stats: Arc<Mutex<PipelineStats>>,
 }
 
 /// One watcher's stream of frames. Starts with a key frame (the last picture or a card, at once).
 #[derive(Debug)]
 pub struct FrameSubscription {
-    _private: (),
+    watch: Watch,
 }
 
 impl Pipeline {
-    /// Starts the thread. A source that cannot be opened is a state with a card, not an error.
-    pub fn spawn(_settings: VideoSettings, _card: watch::Receiver<TestCard>) -> Self {
-        Self { _private: () }
+    /// Starts the thread. A source that cannot be opened is a state with a card, not an error. If the machine
+    /// has no descriptor or thread left, that is logged and every subscription ends at once.
+    pub fn spawn(settings: VideoSettings, card: watch::Receiver<TestCard>) -> Self {
+        let source: Box<dyn Source> = match settings.source {
+            SourceSettings::Pattern => Box::new(PatternSource::new(card)),
+            SourceSettings::V4l2 { device } => Box::new(V4l2Source::new(device)),
+        };
+        Self::spawn_from(source, settings.max_fps)
+    }
+
+    /// Starts the thread with any source, at most `max_fps` frames a second.
+    pub fn spawn_from(source: Box<dyn Source>, max_fps: u32) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stats = Arc::new(Mutex::new(PipelineStats::default()));
+        let (state, state_receiver) = watch::channel(worker::display_state(source.state()));
+        let pair = wake::pair();
+        let (sender, receiver) = match pair {
+            Ok((sender, receiver)) => (Some(Arc::new(sender)), Some(receiver)),
+            Err(error) => {
+                tracing::error!(%error, "the video pipeline cannot start: out of file descriptors");
+                (None, None)
+            }
+        };
+        let waker = sender.clone();
+        let fanout = Fanout::new(move || {
+            if let Some(waker) = &waker {
+                waker.wake();
+            }
+        });
+        let thread = receiver.and_then(|receiver| {
+            let worker =
+                Worker::new(source, max_fps, fanout.clone(), state, stats.clone(), receiver, stop.clone());
+            let spawned =
+                std::thread::Builder::new().name("media-pipeline".into()).spawn(move || worker.run());
+            spawned.map_err(|error| tracing::error!(%error, "the video pipeline cannot start")).ok()
+        });
+        if thread.is_none() {
+            fanout.close();
+        }
+        let handle = VideoHandle { fanout, state: state_receiver, stats };
+        Self { handle, stop, wake: sender, thread }
     }
 
     /// A handle for sessions.
     pub fn handle(&self) -> VideoHandle {
-        VideoHandle { _private: () }
+        self.handle.clone()
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(wake) = &self.wake {
+            wake.wake();
+        }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the video pipeline had panicked");
+        }
     }
 }
 
 impl VideoHandle {
     /// Begins to watch.
-    pub fn subscribe(&self, _request: VideoRequest) -> FrameSubscription {
-        FrameSubscription { _private: () }
+    pub fn subscribe(&self, request: VideoRequest) -> FrameSubscription {
+        FrameSubscription { watch: self.fanout.watch(request) }
     }
 
-    /// What the display shows.
+    /// What the display shows. A new size is told before the first frame of that size.
     pub fn state(&self) -> watch::Receiver<DisplayState> {
-        watch::channel(DisplayState::default()).1
+        self.state.clone()
     }
 
     /// Counters.
     pub fn stats(&self) -> PipelineStats {
-        PipelineStats::default()
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,12 +159,16 @@ impl FrameSubscription {
     /// The next frame; `None` when the pipeline is gone. Cancellation-safe. A watcher that is too slow loses
     /// frames up to the next key frame, which it gets by itself.
     pub async fn next(&mut self) -> Option<EncodedFrame> {
-        None
+        std::future::poll_fn(|context| self.watch.poll_next(context)).await
     }
 
     /// Changes the wish.
-    pub fn update(&self, _request: VideoRequest) {}
+    pub fn update(&self, request: VideoRequest) {
+        self.watch.update(request);
+    }
 
     /// Asks for a key frame, also of a still picture.
-    pub fn request_keyframe(&self) {}
+    pub fn request_keyframe(&self) {
+        self.watch.request_keyframe();
+    }
 }

@@ -1,5 +1,6 @@
 //! What a picture, a frame and an HDMI signal are. Pure.
 
+pub mod annexb;
 pub mod card;
 pub mod format;
 pub mod frame;

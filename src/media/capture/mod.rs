@@ -1,0 +1,137 @@
+//! Where pictures come from: a source is asked for its newest frame, lends it together with the one before it
+//! (held back, not copied, so that both can be compared), and says what the signal is. One file a source.
+
+pub mod pattern;
+pub mod v4l2;
+mod v4l2_stream;
+pub mod v4l2_sys;
+
+use std::time::Instant;
+
+use super::wake::WakeReceiver;
+use crate::video::format::{PixelFormat, Resolution};
+use crate::video::signal::SignalState;
+
+/// One plane of a captured picture.
+#[derive(Debug, Clone, Copy)]
+pub struct RawPlane<'a> {
+    /// The rows; may be longer than they need to be.
+    pub data: &'a [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
+}
+
+/// A captured picture, lent by its source.
+#[derive(Debug, Clone, Copy)]
+pub struct RawFrame<'a> {
+    /// How pixels are laid out.
+    pub format: PixelFormat,
+    /// Size of the signal; may be odd.
+    pub resolution: Resolution,
+    /// One plane for packed formats, two for NV12 (Y, UV), three for YU12.
+    pub planes: [RawPlane<'a>; 3],
+    /// What its numbers mean.
+    pub colours: Colours,
+    /// When it was captured.
+    pub captured_at: Instant,
+}
+
+/// What luma and chroma values of a captured picture mean. Encoders get BT.601 limited range, because that is
+/// what controllers take everything for (reference: session 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colours {
+    /// BT.601, 16..=235: needs no change.
+    #[default]
+    Bt601,
+    /// BT.601, 0..=255, as many USB grabbers give.
+    Bt601Full,
+    /// BT.709, 16..=235, as HDMI has it from 720 lines up.
+    Bt709,
+    /// BT.709, 0..=255.
+    Bt709Full,
+}
+
+/// The newest frame and the one that the source lent before it.
+#[derive(Debug, Clone, Copy)]
+pub struct FramePair<'a> {
+    /// The newest frame.
+    pub current: RawFrame<'a>,
+    /// The frame lent before; `None` after a change of mode, a loss of signal or a wake-up.
+    pub previous: Option<RawFrame<'a>>,
+}
+
+/// What a source says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceState {
+    /// The state of its signal.
+    pub signal: SignalState,
+    /// Size of the signal, the last one while there is none; `None` if there never was one.
+    pub resolution: Option<Resolution>,
+}
+
+/// What ended a wait.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// A newer frame can be lent by [`Source::frame`].
+    Frame,
+    /// [`Source::state`] changed.
+    State,
+    /// The wake signal came, or nothing happened until the deadline.
+    Nothing,
+}
+
+/// A source of pictures. Lives on its pipeline's thread.
+pub trait Source: Send {
+    /// What the signal is now; does not block.
+    fn state(&self) -> SourceState;
+
+    /// Starts or stops taking frames. While asleep only the signal is watched.
+    fn set_awake(&mut self, is_awake: bool);
+
+    /// Blocks in poll(2) until a frame newer than the one last lent is there (not before `not_before`, older ones
+    /// are dropped meanwhile), the state changed, `wake` was signalled, or `until` is reached.
+    fn wait(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent;
+
+    /// Lends the newest frame after [`SourceEvent::Frame`]; the frame lent before becomes `previous`.
+    fn frame(&mut self) -> Option<FramePair<'_>>;
+}
+
+impl<'a> RawPlane<'a> {
+    /// A plane that is not there.
+    pub const EMPTY: RawPlane<'static> = RawPlane { data: &[], stride: 0 };
+
+    /// The visible bytes of row `row`, or `None` if the plane does not hold it.
+    pub fn row(&self, row: usize, length: usize) -> Option<&'a [u8]> {
+        let start = row.checked_mul(self.stride)?;
+        self.data.get(start..start.checked_add(length)?)
+    }
+}
+
+/// What one row of a plane is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlaneShape {
+    /// Visible bytes of a row (of the even width), 0 for a plane that the format does not have.
+    pub bytes: usize,
+    /// How many picture rows share one row of the plane, 1 or 2.
+    pub rows_per: usize,
+}
+
+impl RawFrame<'_> {
+    /// The shapes of the planes, for the picture cut to even size.
+    pub fn plane_shapes(&self) -> [PlaneShape; 3] {
+        plane_shapes(self.format, self.resolution)
+    }
+}
+
+/// The shapes of the planes of a picture, cut to even size.
+pub fn plane_shapes(format: PixelFormat, resolution: Resolution) -> [PlaneShape; 3] {
+    let width = resolution.to_even().width as usize;
+    let full = |bytes| PlaneShape { bytes, rows_per: 1 };
+    let half = |bytes| PlaneShape { bytes, rows_per: 2 };
+    match format {
+        PixelFormat::Yuyv | PixelFormat::Uyvy => [full(width * 2), full(0), full(0)],
+        PixelFormat::Bgr24 => [full(width * 3), full(0), full(0)],
+        PixelFormat::Nv12 => [full(width), half(width), full(0)],
+        PixelFormat::Yu12 => [full(width), half(width / 2), half(width / 2)],
+    }
+}

@@ -1,0 +1,228 @@
+//! A running capture stream: mapped buffers, the newest frame wins, the frame lent before is held back for
+//! comparison. Dropping it stops streaming and frees the buffers.
+#![allow(clippy::disallowed_methods, reason = "an edge: frames get the time at which they arrive")]
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use v4l::device::Handle;
+
+use super::v4l2_sys::{self, Api, DriverFormat, Filled, MOST_PLANES, Mapping};
+use super::{Colours, FramePair, RawFrame, RawPlane, plane_shapes};
+use crate::video::format::PixelFormat;
+
+/// Up to three are ours (waiting, lent, held back), two stay with the driver.
+const BUFFERS: u32 = 5;
+
+/// The V4L2 formats that hold a pixel format, best first.
+pub(super) const LAYOUTS: [([u8; 4], PixelFormat); 6] = [
+    (*b"NV12", PixelFormat::Nv12),
+    (*b"NM12", PixelFormat::Nv12),
+    (*b"YUYV", PixelFormat::Yuyv),
+    (*b"UYVY", PixelFormat::Uyvy),
+    (*b"YU12", PixelFormat::Yu12),
+    (*b"BGR3", PixelFormat::Bgr24),
+];
+
+pub(super) struct Stream {
+    // Unmapped before the descriptor can go.
+    buffers: Vec<Vec<Mapping>>,
+    handle: Arc<Handle>,
+    api: Api,
+    format: DriverFormat,
+    pixels: PixelFormat,
+    /// The newest frame, not lent yet.
+    waiting: Option<Taken>,
+    lent: Option<Taken>,
+    held_back: Option<Taken>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    filled: Filled,
+    at: Instant,
+}
+
+impl Stream {
+    /// Maps buffers, queues them and starts.
+    pub(super) fn start(
+        handle: Arc<Handle>,
+        api: Api,
+        format: DriverFormat,
+        pixels: PixelFormat,
+    ) -> io::Result<Self> {
+        let fd = handle.fd();
+        let count = v4l2_sys::request_buffers(fd, api, BUFFERS)?;
+        // From here on Drop cleans up.
+        let mut stream = Self {
+            buffers: Vec::new(),
+            handle,
+            api,
+            format,
+            pixels,
+            waiting: None,
+            lent: None,
+            held_back: None,
+        };
+        for index in 0..count {
+            stream.buffers.push(v4l2_sys::map_buffer(fd, api, index)?);
+            v4l2_sys::queue(fd, api, index)?;
+        }
+        if count < 4 {
+            let text = format!("the driver gave {count} buffers, 4 are needed");
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, text));
+        }
+        v4l2_sys::stream(fd, api, true)?;
+        Ok(stream)
+    }
+
+    fn fd(&self) -> RawFd {
+        self.handle.fd()
+    }
+
+    /// Takes what is filled, keeps the newest; true if a frame came.
+    pub(super) fn drain(&mut self) -> io::Result<bool> {
+        let mut has_come = false;
+        while let Some(filled) = v4l2_sys::dequeue(self.fd(), self.api)? {
+            let taken = Taken { filled, at: Instant::now() };
+            let is_usable = !filled.is_damaged && self.is_whole(&taken);
+            let dropped = if is_usable {
+                has_come = true;
+                self.waiting.replace(taken)
+            } else {
+                tracing::debug!(index = filled.index, "a damaged or short frame is left out");
+                Some(taken)
+            };
+            self.give_back(dropped)?;
+        }
+        Ok(has_come)
+    }
+
+    /// Whether a frame waits to be lent.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Lends the waiting frame and the one lent before it; the one held back so far goes back to the driver.
+    pub(super) fn lend(&mut self) -> io::Result<Option<FramePair<'_>>> {
+        if let Some(newest) = self.waiting.take() {
+            let oldest = self.held_back.take();
+            self.held_back = self.lent.replace(newest);
+            self.give_back(oldest)?;
+        } else {
+            return Ok(None);
+        }
+        let frame = |taken: &Option<Taken>| taken.as_ref().and_then(|t| self.frame_of(t));
+        Ok(frame(&self.lent).map(|current| FramePair { current, previous: frame(&self.held_back) }))
+    }
+
+    fn give_back(&self, taken: Option<Taken>) -> io::Result<()> {
+        taken.map_or(Ok(()), |taken| v4l2_sys::queue(self.fd(), self.api, taken.filled.index))
+    }
+
+    /// Whether every plane holds all its rows.
+    fn is_whole(&self, taken: &Taken) -> bool {
+        let Some(frame) = self.frame_of(taken) else { return false };
+        let height = frame.resolution.to_even().height as usize;
+        frame.plane_shapes().iter().zip(&frame.planes).all(|(shape, plane)| {
+            let rows = height / shape.rows_per;
+            shape.bytes == 0 || rows == 0 || plane.row(rows - 1, shape.bytes).is_some()
+        })
+    }
+
+    fn frame_of(&self, taken: &Taken) -> Option<RawFrame<'_>> {
+        let buffer = self.buffers.get(taken.filled.index as usize)?;
+        let mut memory: [&[u8]; MOST_PLANES] = [&[]; MOST_PLANES];
+        for ((memory, mapping), (start, end)) in memory.iter_mut().zip(buffer).zip(taken.filled.spans) {
+            *memory = mapping.bytes().get(start..end)?;
+        }
+        Some(RawFrame {
+            format: self.pixels,
+            resolution: self.format.resolution,
+            planes: planes_of(&self.format, self.pixels, &memory),
+            colours: match (self.format.is_bt709, self.format.is_full_range) {
+                _ if self.pixels == PixelFormat::Bgr24 => Colours::Bt601,
+                (false, false) => Colours::Bt601,
+                (false, true) => Colours::Bt601Full,
+                (true, false) => Colours::Bt709,
+                (true, true) => Colours::Bt709Full,
+            },
+            captured_at: taken.at,
+        })
+    }
+}
+
+/// Where the picture's planes are in a buffer's memory planes.
+fn planes_of<'a>(
+    format: &DriverFormat,
+    pixels: PixelFormat,
+    memory: &[&'a [u8]; MOST_PLANES],
+) -> [RawPlane<'a>; 3] {
+    let shapes = plane_shapes(pixels, format.resolution);
+    let height = format.resolution.height as usize;
+    let stride = format.strides[0] as usize;
+    let mut planes = [RawPlane::EMPTY; 3];
+    let mut start = 0;
+    for (n, (plane, shape)) in planes.iter_mut().zip(shapes).enumerate().filter(|(_, (_, s))| s.bytes > 0) {
+        if n > 0 && format.planes > 1 {
+            *plane = RawPlane { data: memory[n], stride: format.strides[n] as usize };
+            continue;
+        }
+        // Planes behind the first lie one after the other, with the stride of the first scaled to their width
+        // (kernel: pixfmt-yuv-planar).
+        let stride = match pixels {
+            PixelFormat::Yu12 if n > 0 => stride / 2,
+            _ => stride,
+        };
+        *plane = RawPlane { data: memory[0].get(start..).unwrap_or_default(), stride };
+        start += stride * height.div_ceil(shape.rows_per);
+    }
+    planes
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // A device that is gone answers with errors; there is nothing to free then.
+        let _ = v4l2_sys::stream(self.fd(), self.api, false);
+        self.buffers.clear();
+        let _ = v4l2_sys::request_buffers(self.fd(), self.api, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::video::format::Resolution;
+
+    fn format(strides: [u32; 2], planes: usize) -> DriverFormat {
+        let mut all = [0; MOST_PLANES];
+        all[..2].copy_from_slice(&strides);
+        let resolution = Resolution::new(6, 4);
+        DriverFormat {
+            fourcc: [0; 4],
+            resolution,
+            strides: all,
+            planes,
+            is_bt709: false,
+            is_full_range: false,
+        }
+    }
+
+    #[test]
+    fn planes_are_found_in_one_or_several_memory_planes() {
+        let bytes: Vec<u8> = (0..200).collect();
+        let mut memory: [&[u8]; MOST_PLANES] = [&[]; MOST_PLANES];
+        memory[0] = &bytes;
+        let one = planes_of(&format([8, 0], 1), PixelFormat::Nv12, &memory);
+        assert_eq!((one[0].data[0], one[0].stride, one[1].data[0], one[1].stride), (0, 8, 32, 8));
+        let three = planes_of(&format([8, 0], 1), PixelFormat::Yu12, &memory);
+        assert_eq!((three[1].data[0], three[1].stride, three[2].data[0]), (32, 4, 40));
+        memory[1] = &bytes[100..];
+        let two = planes_of(&format([8, 16], 2), PixelFormat::Nv12, &memory);
+        assert_eq!((two[1].data[0], two[1].stride), (100, 16));
+        let packed = planes_of(&format([20, 0], 1), PixelFormat::Yuyv, &memory);
+        assert_eq!((packed[0].stride, packed[1].data.len()), (20, 0));
+    }
+}

@@ -1,0 +1,264 @@
+//! H.264 by OpenH264 through its raw interface, because the safe crate forces one slice and rate control: camera
+//! usage, fixed quantiser, one slice a core, endless GOP. Constrained Baseline, no reordering, BT.601 limited
+//! range in the VUI, parameter sets in front of every IDR (reference: session 3.2 and 11).
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_void};
+use std::ptr::{NonNull, from_mut, null_mut};
+
+use bytes::BytesMut;
+use openh264_sys2::source::APILoader;
+use openh264_sys2::{
+    API as _, CAMERA_VIDEO_REAL_TIME, CM_SMPTE170M, CONSTANT_ID, CP_SMPTE170M,
+    ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, ENCODER_OPTION_TRACE_LEVEL, ISVCEncoder, ISVCEncoderVtbl,
+    LOW_COMPLEXITY, PRO_BASELINE, RC_OFF_MODE, SEncParamExt, SFrameBSInfo, SM_FIXEDSLCNUM_SLICE,
+    SM_SINGLE_SLICE, SSourcePicture, TRC_SMPTE170M, VF_COMPONENT, WELS_LOG_QUIET, videoFormatI420,
+    videoFrameTypeI, videoFrameTypeIDR, videoFrameTypeP,
+};
+
+use super::{EncodeError, EncodedPicture, Encoder};
+use crate::media::picture::I420Picture;
+use crate::video::format::Resolution;
+use crate::video::frame::Codec;
+
+/// Macroblocks of the largest picture that the library takes.
+const MOST_BLOCKS: u32 = 36_864;
+/// Least pictures that are cut into slices: below, a slice costs more than its thread saves.
+const SLICED_BLOCKS: u32 = 1_200;
+
+/// An encoder of the library, initialised.
+pub struct OpenH264 {
+    raw: NonNull<ISVCEncoder>,
+    api: APILoader,
+    params: Box<SEncParamExt>,
+    info: Box<SFrameBSInfo>,
+    resolution: Resolution,
+    pool: BytesMut,
+    clock: i64,
+}
+
+// SAFETY: the library keeps no thread-local state for an encoder, it may be used from any one thread at a time;
+// the wrapper owns the pointer alone and every call takes `&mut self`.
+unsafe impl Send for OpenH264 {}
+
+/// Calls a function of the encoder's table and turns its code into an error.
+macro_rules! call {
+    ($encoder:expr, $name:ident $(, $argument:expr)*) => {{
+        let raw = $encoder.raw.as_ptr();
+        // SAFETY: `raw` was made by WelsCreateSVCEncoder and lives until Drop; its first word points to a table
+        // that lives as long. The arguments live through the call.
+        let code = unsafe {
+            let table: &ISVCEncoderVtbl = &**raw;
+            table.$name.map(|function| function(raw $(, $argument)*))
+        };
+        match code {
+            Some(0) => Ok(()),
+            code => Err(EncodeError::Library { call: stringify!($name), code: code.unwrap_or(-1) }),
+        }
+    }};
+}
+
+impl OpenH264 {
+    /// Opens an encoder for pictures of `resolution`.
+    ///
+    /// # Errors
+    /// [`EncodeError::Size`] for odd or impossible sizes, else what the library says.
+    pub fn open(resolution: Resolution, quality_percent: u32) -> Result<Self, EncodeError> {
+        let Resolution { width, height } = resolution;
+        let blocks = width.div_ceil(16).saturating_mul(height.div_ceil(16));
+        if resolution != resolution.to_even() || width < 16 || height < 16 || blocks > MOST_BLOCKS {
+            return Err(EncodeError::Size(resolution));
+        }
+        let api = APILoader::new();
+        let mut raw: *mut ISVCEncoder = null_mut();
+        // SAFETY: the pointer to write to is valid; what is written is checked below.
+        let code = unsafe { api.WelsCreateSVCEncoder(&mut raw) };
+        let raw = NonNull::new(raw).ok_or(EncodeError::Library { call: "WelsCreateSVCEncoder", code })?;
+        let mut encoder = Self {
+            raw,
+            api,
+            params: Box::default(),
+            info: Box::default(),
+            resolution,
+            pool: BytesMut::new(),
+            clock: 0,
+        };
+        let mut level = WELS_LOG_QUIET;
+        call!(encoder, SetOption, ENCODER_OPTION_TRACE_LEVEL, from_mut(&mut level).cast::<c_void>())?;
+        call!(encoder, GetDefaultParams, &mut *encoder.params)?;
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(4) as u32);
+        let slices = if blocks < SLICED_BLOCKS { 1 } else { cores };
+        fill_params(&mut encoder.params, resolution, quantiser(quality_percent), slices);
+        call!(encoder, InitializeExt, &*encoder.params)?;
+        let mut format = videoFormatI420;
+        let option = openh264_sys2::ENCODER_OPTION_DATAFORMAT;
+        call!(encoder, SetOption, option, from_mut(&mut format).cast::<c_void>())?;
+        Ok(encoder)
+    }
+
+    /// Copies the layers of the last frame into one access unit.
+    fn collect(&mut self) -> Result<BytesMut, EncodeError> {
+        let bad = |code| EncodeError::Library { call: "EncodeFrame", code };
+        let layers = usize::try_from(self.info.iLayerNum).map_err(|_| bad(self.info.iLayerNum))?;
+        // The buffer comes back as soon as nobody holds an older frame, so that large frames are not allocated anew.
+        self.pool.reserve(usize::try_from(self.info.iFrameSizeInBytes).unwrap_or(0).max(64 * 1024));
+        for layer in self.info.sLayerInfo.get(..layers).ok_or_else(|| bad(self.info.iLayerNum))? {
+            let count = usize::try_from(layer.iNalCount).map_err(|_| bad(layer.iNalCount))?;
+            if layer.pBsBuf.is_null() || layer.pNalLengthInByte.is_null() {
+                continue;
+            }
+            // SAFETY: after a successful EncodeFrame the library's layer holds `iNalCount` lengths at
+            // `pNalLengthInByte`, valid until the next call on this encoder.
+            let lengths = unsafe { std::slice::from_raw_parts(layer.pNalLengthInByte, count) };
+            let total: usize = lengths.iter().map(|n| usize::try_from(*n).unwrap_or(0)).sum();
+            // SAFETY: as above, `pBsBuf` holds the NAL units one behind the other, start codes included.
+            let bytes = unsafe { std::slice::from_raw_parts(layer.pBsBuf, total) };
+            self.pool.extend_from_slice(bytes);
+        }
+        Ok(self.pool.split())
+    }
+}
+
+impl Encoder for OpenH264 {
+    fn codec(&self) -> Codec {
+        Codec::H264
+    }
+
+    fn resolution(&self) -> Resolution {
+        self.resolution
+    }
+
+    fn set_quality(&mut self, percent: u32) -> Result<(), EncodeError> {
+        let (wanted, old) = (quantiser(percent), self.params.sSpatialLayers[0].iDLayerQp);
+        if wanted == old {
+            return Ok(());
+        }
+        self.params.sSpatialLayers[0].iDLayerQp = wanted;
+        let params = from_mut(&mut *self.params).cast::<c_void>();
+        let result = call!(self, SetOption, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, params);
+        if result.is_err() {
+            self.params.sSpatialLayers[0].iDLayerQp = old;
+        }
+        result
+    }
+
+    fn encode(&mut self, picture: &I420Picture, wants_keyframe: bool) -> Result<EncodedPicture, EncodeError> {
+        if picture.resolution() != self.resolution {
+            return Err(EncodeError::Size(picture.resolution()));
+        }
+        if wants_keyframe {
+            call!(self, ForceIntraFrame, true)?;
+        }
+        let Resolution { width, height } = self.resolution;
+        let plane = |plane: &[u8]| plane.as_ptr().cast_mut();
+        let half = width as c_int / 2;
+        let source = SSourcePicture {
+            iColorFormat: videoFormatI420,
+            iStride: [width as c_int, half, half, 0],
+            // The library only reads the planes; its structure just lacks the const.
+            pData: [plane(picture.y()), plane(picture.u()), plane(picture.v()), null_mut()],
+            iPicWidth: width as c_int,
+            iPicHeight: height as c_int,
+            uiTimeStamp: self.clock,
+            ..SSourcePicture::default()
+        };
+        // Rate control is off: the time only has to go on.
+        self.clock += 33;
+        call!(self, EncodeFrame, &source, &mut *self.info)?;
+        let kind = self.info.eFrameType;
+        if kind != videoFrameTypeIDR && kind != videoFrameTypeP && kind != videoFrameTypeI {
+            return Err(EncodeError::Library { call: "EncodeFrame", code: kind });
+        }
+        Ok(EncodedPicture { data: self.collect()?.freeze(), is_keyframe: kind == videoFrameTypeIDR })
+    }
+}
+
+impl Drop for OpenH264 {
+    fn drop(&mut self) {
+        if let Err(error) = call!(self, Uninitialize) {
+            tracing::debug!(%error, "an encoder did not close cleanly");
+        }
+        // SAFETY: made by WelsCreateSVCEncoder, not used after this.
+        unsafe { self.api.WelsDestroySVCEncoder(self.raw.as_ptr()) };
+    }
+}
+
+fn fill_params(params: &mut SEncParamExt, resolution: Resolution, quantiser: c_int, slices: u32) {
+    let (width, height) = (resolution.width as c_int, resolution.height as c_int);
+    params.iUsageType = CAMERA_VIDEO_REAL_TIME;
+    params.iPicWidth = width;
+    params.iPicHeight = height;
+    params.iRCMode = RC_OFF_MODE;
+    params.fMaxFrameRate = 60.0;
+    params.iTemporalLayerNum = 1;
+    params.iSpatialLayerNum = 1;
+    params.iComplexityMode = LOW_COMPLEXITY;
+    params.uiIntraPeriod = 0;
+    params.iNumRefFrame = 1;
+    params.eSpsPpsIdStrategy = CONSTANT_ID;
+    params.bPrefixNalAddingCtrl = false;
+    params.bEnableSSEI = false;
+    params.iEntropyCodingModeFlag = 0;
+    params.bEnableFrameSkip = false;
+    params.bEnableLongTermReference = false;
+    params.iMultipleThreadIdc = slices as u16;
+    params.bUseLoadBalancing = false;
+    params.iLoopFilterDisableIdc = 0;
+    params.bEnableDenoise = false;
+    params.bEnableBackgroundDetection = false;
+    params.bEnableAdaptiveQuant = false;
+    params.bEnableSceneChangeDetect = false;
+    params.bEnableFrameCroppingFlag = true;
+    let layer = &mut params.sSpatialLayers[0];
+    layer.iVideoWidth = width;
+    layer.iVideoHeight = height;
+    layer.fFrameRate = 60.0;
+    layer.uiProfileIdc = PRO_BASELINE;
+    layer.iDLayerQp = quantiser;
+    layer.sSliceArgument.uiSliceMode = if slices > 1 { SM_FIXEDSLCNUM_SLICE } else { SM_SINGLE_SLICE };
+    layer.sSliceArgument.uiSliceNum = slices;
+    layer.bVideoSignalTypePresent = true;
+    layer.uiVideoFormat = VF_COMPONENT as u8;
+    layer.bFullRange = false;
+    layer.bColorDescriptionPresent = true;
+    layer.uiColorPrimaries = CP_SMPTE170M as u8;
+    layer.uiTransferCharacteristics = TRC_SMPTE170M as u8;
+    layer.uiColorMatrix = CM_SMPTE170M as u8;
+}
+
+/// The quantiser of a quality ratio: 20 % is 36, 50 % is 30, 67 % is 26, 150 % is 22, 4000 % is 14, between them
+/// straight in the logarithm of the ratio.
+fn quantiser(percent: u32) -> c_int {
+    const POINTS: [(f64, f64); 5] = [(20.0, 36.0), (50.0, 30.0), (67.0, 26.0), (150.0, 22.0), (4000.0, 14.0)];
+    let percent = f64::from(percent).clamp(20.0, 4000.0);
+    for pair in POINTS.windows(2) {
+        let ((low, worst), (high, best)) = (pair[0], pair[1]);
+        if percent <= high {
+            let part = (percent / low).ln() / (high / low).ln();
+            return (worst + (best - worst) * part).round() as c_int;
+        }
+    }
+    14
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_quality_is_never_a_coarser_quantiser() {
+        let named: Vec<_> = [0, 20, 50, 67, 150, 4000, u32::MAX].map(quantiser).to_vec();
+        assert_eq!(named, [36, 36, 30, 26, 22, 14, 14]);
+        let all: Vec<_> = (1..5000).map(quantiser).collect();
+        assert!(all.windows(2).all(|w| w[1] <= w[0]));
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        for (width, height) in
+            [(0, 0), (641, 480), (640, 481), (8, 640), (8192, 4320), (u32::MAX - 1, 1 << 31)]
+        {
+            assert!(OpenH264::open(Resolution::new(width, height), 67).is_err(), "{width}x{height}");
+        }
+    }
+}
