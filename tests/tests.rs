@@ -8,6 +8,7 @@
 
 mod encoders;
 mod floors;
+mod hid_backends;
 mod nat;
 mod rendezvous;
 mod session;
