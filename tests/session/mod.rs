@@ -5,6 +5,7 @@
     reason = "the generated unions are large and a test looks for few of their arms"
 )]
 
+mod driver;
 mod entry;
 mod hands;
 mod model;
