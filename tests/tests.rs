@@ -10,3 +10,6 @@ mod config;
 mod encoders;
 mod floors;
 mod hid_backends;
+mod nat;
+mod rendezvous;
+mod session;

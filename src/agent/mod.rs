@@ -1,5 +1,6 @@
 //! Supervision: the state directory, the tasks of a running daemon, limits, status and the control socket.
 
+#[allow(clippy::module_inception, reason = "the room's chief type has the room's name")]
 pub mod agent;
 pub mod answers;
 pub mod board_card;

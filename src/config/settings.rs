@@ -234,7 +234,7 @@ pub fn resolve(
         "state-dir",
         [
             Some(PathBuf::from(DEFAULT_STATE_DIR)),
-            None,
+            file.state_dir.clone(),
             environment("KVMDESK_STATE_DIR").map(PathBuf::from),
             flags.state_dir.clone(),
         ],
