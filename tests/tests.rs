@@ -12,4 +12,7 @@ mod floors;
 mod golden;
 mod hid_backends;
 mod lab;
+mod nat;
+mod rendezvous;
+mod session;
 mod support;

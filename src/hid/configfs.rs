@@ -123,11 +123,15 @@ pub enum GadgetError {
 }
 
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => ". Run it as root",
-        io::ErrorKind::Unsupported => ". Linux 5.17 or newer is needed",
-        io::ErrorKind::NotFound => ". Run `modprobe usb_f_hid` and try again",
-        _ => "",
+    let is = |kind| error.kind() == kind;
+    if is(io::ErrorKind::PermissionDenied) {
+        ". Run it as root"
+    } else if is(io::ErrorKind::Unsupported) {
+        ". Linux 5.17 or newer is needed"
+    } else if is(io::ErrorKind::NotFound) {
+        ". Run `modprobe usb_f_hid` and try again"
+    } else {
+        ""
     }
 }
 

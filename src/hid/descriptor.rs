@@ -183,13 +183,15 @@ mod tests {
 
     use super::*;
 
+    /// Report ID, usage page, usage, first bit, bits, logical minimum, logical maximum, is_relative.
+    type Field = (u8, u32, u32, u32, u32, i32, i32, bool);
+
     /// What a descriptor says: bits per report ID, and each variable field's usage with its place.
     #[derive(Default, Debug)]
     struct Parsed {
         input_bits: BTreeMap<u8, u32>,
         output_bits: u32,
-        /// (report ID, usage page, usage, first bit, bits, logical minimum, logical maximum, is_relative)
-        fields: Vec<(u8, u32, u32, u32, u32, i32, i32, bool)>,
+        fields: Vec<Field>,
         open_collections: i32,
     }
 

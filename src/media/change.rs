@@ -44,6 +44,7 @@ fn are_rows_equal(a: &RawPlane<'_>, b: &RawPlane<'_>, first: usize, rows: usize,
 #[allow(clippy::disallowed_methods, reason = "tests own their clocks")]
 mod tests {
     use super::*;
+    use crate::media::capture::Colours;
     use crate::video::format::{PixelFormat, Resolution};
     use std::time::Instant;
 
@@ -52,6 +53,7 @@ mod tests {
             format: PixelFormat::Yuyv,
             resolution: Resolution::new(8, 40),
             planes: [RawPlane { data, stride }, RawPlane::EMPTY, RawPlane::EMPTY],
+            colours: Colours::Bt601,
             captured_at: Instant::now(),
         }
     }
