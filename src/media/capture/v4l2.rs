@@ -314,13 +314,7 @@ impl Device {
                 self.format = None;
                 self.look_at = Instant::now() + LOOK;
                 let signal = match error.raw_os_error() {
-<<<<<<< HEAD
-                    Some(libc::ENOLINK) if v4l2_sys::has_cable(self.fd()) == Some(false) => {
-                        SignalState::NoCable
-                    }
-=======
                     // Without a cable or with the computer off: 5 V on the cable would not tell them apart.
->>>>>>> room-agent
                     Some(libc::ENOLINK) => SignalState::NoSignal,
                     Some(libc::ERANGE) => SignalState::OutOfRange,
                     Some(libc::ENODEV | libc::ENXIO | libc::EBADF) => return Err(error),

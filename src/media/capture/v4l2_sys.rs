@@ -7,15 +7,9 @@ use std::os::fd::RawFd;
 
 use v4l::v4l_sys::{
     V4L2_BUF_FLAG_ERROR, V4L2_EVENT_SOURCE_CHANGE, v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
-<<<<<<< HEAD
-    v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, v4l2_buffer, v4l2_capability, v4l2_control,
-    v4l2_dv_timings, v4l2_event, v4l2_event_subscription, v4l2_fmtdesc, v4l2_format,
-    v4l2_memory_V4L2_MEMORY_MMAP, v4l2_plane, v4l2_requestbuffers,
-=======
     v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, v4l2_buffer, v4l2_capability, v4l2_dv_timings,
     v4l2_event, v4l2_event_subscription, v4l2_fmtdesc, v4l2_format, v4l2_memory_V4L2_MEMORY_MMAP, v4l2_plane,
     v4l2_requestbuffers,
->>>>>>> room-agent
 };
 use v4l::v4l2::vidioc;
 
