@@ -17,7 +17,7 @@ use crate::support::transcript::{Body, Channel, Transcript};
 fn poll(client: &mut Client, introductions: &mut Vec<Introduction>) {
     loop {
         match client.poll_output() {
-            Output::Event(Event::Introduce { introduction, .. }) => introductions.push(introduction),
+            Output::Event(Event::Introduce { introduction, .. }) => introductions.push(*introduction),
             Output::Event(Event::Dropped(why)) => panic!("a recorded request was dropped: {why:?}"),
             Output::Event(_) | Output::Transmit(_) => {}
             Output::Timeout { .. } => return,
