@@ -13,7 +13,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("net", &["wire", "crypto"]),
     ("hid", &["input"]),
     ("media", &["video", "audio"]),
-    ("session", &["peer", "net", "hid", "media", "input", "video", "audio"]),
+    ("session", &["peer", "net", "hid", "media", "crypto", "input", "video", "audio"]),
     (
         "config",
         &[

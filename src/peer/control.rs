@@ -40,8 +40,8 @@ pub fn consumer_of(usage: KeyUsage) -> Option<ConsumerUsage> {
 /// The modifier that a named key is.
 pub fn modifier_of(key: ControlKey) -> Option<KeyUsage> {
     match named(key) {
-        Named::Key(usage) if usage.is_modifier() => Some(usage),
-        _ => None,
+        Named::Key(usage) => usage.is_modifier().then_some(usage),
+        Named::Consumer(_) | Named::System(_) | Named::CtrlAltDel | Named::Lock | Named::Nothing => None,
     }
 }
 

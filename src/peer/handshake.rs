@@ -94,6 +94,7 @@ impl Handshake {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests {
     use super::*;
     use crate::crypto::identity::verify;

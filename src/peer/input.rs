@@ -221,4 +221,5 @@ fn is_alt_gr(listed: &Listed, hands: &Hands) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests;

@@ -109,6 +109,7 @@ impl Latency {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests {
     use super::*;
 

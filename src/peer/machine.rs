@@ -153,6 +153,7 @@ impl Peer {
             Input::Frame { index, frame } => self.handle_frame(index, frame, now),
             Input::HidNotice(text) => self.handle_notice(text),
             Input::Backlog(bytes) => self.pace.set_backlog(bytes),
+            Input::VideoLost => (0..self.displays.len()).for_each(|i| self.video.lost(i, now)),
             Input::End(text) => {
                 if !text.is_empty() {
                     self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(text.to_owned())));

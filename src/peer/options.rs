@@ -111,6 +111,7 @@ pub fn refuse_privacy(impl_key: String) -> hbb::BackNotification {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests {
     use super::*;
 

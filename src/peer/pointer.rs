@@ -141,4 +141,5 @@ fn button(bits: i32) -> Option<PointerButton> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests;

@@ -112,6 +112,8 @@ pub enum Input<'a> {
     HidNotice(&'a str),
     /// Bytes waiting to go out, in bytes: the measure of a slow line.
     Backlog(usize),
+    /// Video that was transmitted has been thrown away on the way out: key frames must come.
+    VideoLost,
     /// The agent ends this session; the text becomes `close_reason`.
     End(&'a str),
     /// The instant asked for has come.

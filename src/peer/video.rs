@@ -109,6 +109,13 @@ impl Video {
         self.refresh(index);
     }
 
+    /// Frames of a display may have been thrown away after they were admitted.
+    pub fn lost(&mut self, index: usize, now: Instant) {
+        if self.is_shown(index) {
+            self.require_key(index, now);
+        }
+    }
+
     /// The announced size changed.
     pub fn resized(&mut self, index: usize, now: Instant) {
         self.require_key(index, now);
@@ -286,4 +293,5 @@ fn put_varint(out: &mut BytesMut, mut value: u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm, reason = "tests own their clocks")]
 mod tests;

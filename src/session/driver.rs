@@ -1,15 +1,34 @@
-//! `run`: stream, frames, health, timer and shutdown around one `Peer`. (Contract; to be built.)
+//! `run`: stream, frames, health, timer and shutdown around one [`Peer`]. The writer is a task of its own, so that a
+//! slow line never stops the reading. Every way out drops the HID handles: keys and buttons go up.
 
+#![allow(clippy::disallowed_methods, reason = "an edge: it tells the machine the time")]
+
+use std::future::Future;
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::hid::writer::{HidHealth, HidWriter};
-use crate::media::pipeline::VideoHandle;
-use crate::net::stream::Arrival;
+use crate::crypto::seed::Seed;
+use crate::hid::writer::{HidHandle, HidHealth, HidWriter};
+use crate::media::pipeline::{FrameSubscription, VideoHandle};
+use crate::net::stream::{Arrival, MessageReader, MessageWriter, Route};
 use crate::peer::gate::{LoginAttempt, Verdict};
-use crate::peer::machine::{CloseReason, PeerSettings};
+use crate::peer::machine::{
+    CloseReason, Event, Input, Opening, Output, PAYLOAD_LIMIT_AFTER_LOGIN, Peer, PeerSettings,
+};
+use crate::video::frame::EncodedFrame;
+
+use super::outbox::{Item, Outbox, Pushed};
+
+/// What was transmitted before the end has so long to go out.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// A picture source with its own input sink.
 #[derive(Debug, Clone)]
@@ -37,14 +56,286 @@ pub trait SessionHost: Send + Sync {
     fn closed(&self, session: u64, reason: &CloseReason);
 }
 
-/// Runs one session to its end. `shutdown` becomes true when the agent stops.
+/// Runs one session to its end. `shutdown` becomes true when the agent stops; the connection is then closed without
+/// a text, so that the app comes back by itself.
 pub async fn run(
-    _session: u64,
-    _arrival: Arrival,
-    _settings: PeerSettings,
-    _displays: Vec<Display>,
-    _host: Arc<dyn SessionHost>,
-    _shutdown: watch::Receiver<bool>,
+    session: u64,
+    arrival: Arrival,
+    settings: PeerSettings,
+    displays: Vec<Display>,
+    host: Arc<dyn SessionHost>,
+    mut shutdown: watch::Receiver<bool>,
 ) -> CloseReason {
-    CloseReason::TimedOut
+    let mut ending = Ending { session, host: host.clone(), reason: CloseReason::EndedHere(String::new()) };
+    let opening = match (arrival.route, arrival.is_secure) {
+        (Route::Direct, _) => Opening::Direct,
+        (Route::Punched | Route::Relayed, true) => Opening::Secure,
+        (Route::Punched | Route::Relayed, false) => Opening::Insecure,
+    };
+    let mut states: Vec<_> = displays.iter().map(|d| d.video.state()).collect();
+    let mut healths: Vec<_> = displays.iter().map(|d| d.health.clone()).collect();
+    let seen = states.iter_mut().map(|s| *s.borrow_and_update()).collect();
+    let (mut reader, writer) = arrival.stream.split();
+    let outbox = Arc::new(Outbox::default());
+    let mut writing = Writing(tokio::spawn(write_all(writer, outbox.clone())));
+    let (end_sender, mut end) = watch::channel(None);
+    let mut drive = Drive {
+        session,
+        peer: Peer::new(settings, opening, arrival.controller, seen, Instant::now(), Seed::from_system()),
+        outbox,
+        host,
+        displays,
+        attempt: None,
+        end: Some(end_sender),
+        subscriptions: vec![],
+        handles: vec![],
+    };
+    for index in 0..healths.len() {
+        drive.notice(index, &mut healths);
+    }
+    let reason = loop {
+        let at = match drive.obey(&mut reader) {
+            ControlFlow::Continue(at) => at,
+            ControlFlow::Break(reason) => break reason,
+        };
+        let happened = tokio::select! {
+            text = changed(&mut end) => Happened::End(text.unwrap_or_default()),
+            _ = stopped(&mut shutdown) => Happened::End(String::new()),
+            payload = reader.next() => Happened::Received(payload),
+            result = &mut writing.0 => Happened::WriterGone(result.unwrap_or_else(|e| Err(io::Error::other(e)))),
+            (index, frame) = first(drive.subscriptions.iter_mut().map(|s| boxed(s.next()))) => {
+                Happened::Frame(index, frame)
+            }
+            (index, _) = first(states.iter_mut().map(|s| boxed(changed(s)))) => Happened::State(index),
+            (index, _) = first(healths.iter_mut().map(|h| boxed(changed(h)))) => Happened::Health(index),
+            () = tokio::time::sleep_until(at.into()) => Happened::Due,
+        };
+        drive.feed(Input::Backlog(drive.outbox.backlog()));
+        match happened {
+            Happened::End(text) => drive.feed(Input::End(&text)),
+            Happened::Received(Ok(Some(payload))) => drive.feed(Input::Payload(&payload)),
+            Happened::Received(Ok(None)) => {
+                break drive.cut(CloseReason::LeftByController(String::new()), &mut reader);
+            }
+            Happened::Received(Err(error)) => break drive.cut(reason_of(&error), &mut reader),
+            Happened::WriterGone(Ok(())) => {
+                break drive.cut(CloseReason::LeftByController(String::new()), &mut reader);
+            }
+            Happened::WriterGone(Err(error)) => break drive.cut(reason_of(&error), &mut reader),
+            Happened::Frame(index, Some(frame)) => drive.feed(Input::Frame { index, frame }),
+            // The pipeline is gone, so the agent stops or rebuilds it: the controller should come back.
+            Happened::Frame(_, None) => drive.feed(Input::End("")),
+            Happened::State(index) => {
+                if let Some(state) = states.get_mut(index).map(|s| *s.borrow_and_update()) {
+                    drive.feed(Input::Display { index, state });
+                }
+            }
+            Happened::Health(index) => drive.notice(index, &mut healths),
+            Happened::Due => drive.feed(Input::Timeout),
+        }
+    };
+    drive.handles.clear();
+    drive.subscriptions.clear();
+    drive.outbox.close();
+    if !writing.0.is_finished() && tokio::time::timeout(FLUSH_LIMIT, &mut writing.0).await.is_err() {
+        tracing::debug!(session, "the line took no farewell");
+    }
+    ending.reason = reason.clone();
+    reason
+}
+
+/// Tells the host of the end, also when the task is cancelled.
+struct Ending {
+    session: u64,
+    host: Arc<dyn SessionHost>,
+    reason: CloseReason,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.host.closed(self.session, &self.reason);
+    }
+}
+
+/// The writer's task; it never outlives its session.
+struct Writing(JoinHandle<io::Result<()>>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What woke a session.
+enum Happened {
+    Received(io::Result<Option<BytesMut>>),
+    Frame(usize, Option<EncodedFrame>),
+    State(usize),
+    Health(usize),
+    End(String),
+    WriterGone(io::Result<()>),
+    Due,
+}
+
+struct Drive {
+    session: u64,
+    peer: Peer,
+    outbox: Arc<Outbox>,
+    host: Arc<dyn SessionHost>,
+    displays: Vec<Display>,
+    attempt: Option<LoginAttempt>,
+    end: Option<watch::Sender<Option<String>>>,
+    subscriptions: Vec<FrameSubscription>,
+    handles: Vec<HidHandle>,
+}
+
+impl Drive {
+    fn feed(&mut self, input: Input<'_>) {
+        self.peer.handle_input(input, Instant::now());
+    }
+
+    /// Shows the first display's trouble with its hands; the peer shows each text once.
+    fn notice(&mut self, index: usize, healths: &mut [watch::Receiver<HidHealth>]) {
+        if let Some(health) = healths.get_mut(index) {
+            let notice = health.borrow_and_update().notice.clone();
+            self.feed(Input::HidNotice(&notice));
+        }
+    }
+
+    /// The transport is gone: the machine still lets go of what it holds.
+    fn cut(&mut self, reason: CloseReason, reader: &mut MessageReader) -> CloseReason {
+        self.feed(Input::End(""));
+        match self.obey(reader) {
+            // It had closed for a reason of its own before the transport went.
+            ControlFlow::Break(own) if own != CloseReason::EndedHere(String::new()) => own,
+            ControlFlow::Break(_) | ControlFlow::Continue(_) => reason,
+        }
+    }
+
+    /// Does what the machine wants, up to its next deadline or its end.
+    fn obey(&mut self, reader: &mut MessageReader) -> ControlFlow<CloseReason, Instant> {
+        loop {
+            match self.peer.poll_output() {
+                Output::Transmit(message) => {
+                    if self.outbox.push_control(message).is_err() {
+                        return ControlFlow::Break(CloseReason::PeerMisbehaved(
+                            "it reads nothing of what it asks for",
+                        ));
+                    }
+                }
+                Output::TransmitVideo { head, payload, tail, is_keyframe } => {
+                    let is_lost = match self.outbox.push_video([head, payload, tail], is_keyframe) {
+                        Pushed::Queued => false,
+                        // The key frame heals its own display only.
+                        Pushed::Replaced => self.displays.len() > 1,
+                        Pushed::Dropped => true,
+                    };
+                    if is_lost {
+                        self.feed(Input::VideoLost);
+                    }
+                }
+                Output::Seal(key) => {
+                    reader.seal(key.clone());
+                    self.outbox.push_seal(key);
+                }
+                Output::Event(Event::Closed(reason)) => return ControlFlow::Break(reason),
+                Output::Event(event) => self.handle_event(event, reader),
+                Output::Timeout { at, why } => {
+                    tracing::trace!(session = self.session, why, "waiting");
+                    return ControlFlow::Continue(at);
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event, reader: &mut MessageReader) {
+        match event {
+            Event::LoginAsked(attempt) => {
+                let verdict = self.host.judge(&attempt, Instant::now());
+                self.attempt = Some(attempt);
+                self.feed(Input::Verdict(verdict));
+            }
+            Event::LoggedIn { request } => {
+                reader.set_limit(PAYLOAD_LIMIT_AFTER_LOGIN);
+                if let (Some(attempt), Some(end)) = (self.attempt.take(), self.end.take()) {
+                    self.host.logged_in(self.session, &attempt, end);
+                }
+                self.handles = self.displays.iter().map(|d| d.hid.open_session()).collect();
+                self.subscriptions = self.displays.iter().map(|d| d.video.subscribe(request)).collect();
+            }
+            Event::VideoWanted(request) => self.subscriptions.iter().for_each(|s| s.update(request)),
+            Event::KeyframeWanted { index } => {
+                if let Some(subscription) = self.subscriptions.get(index) {
+                    subscription.request_keyframe();
+                }
+            }
+            Event::Hands { index, event } => {
+                let Some(handle) = self.handles.get(index) else { return };
+                self.host.noticed(self.session, &event);
+                if let Err(error) = handle.send(event) {
+                    tracing::debug!(session = self.session, %error, "input discarded");
+                }
+            }
+            Event::KeyNotConfirmed => self.host.key_not_confirmed(),
+            Event::Closed(_) => {}
+        }
+    }
+}
+
+async fn write_all(mut writer: MessageWriter, outbox: Arc<Outbox>) -> io::Result<()> {
+    while let Some(item) = outbox.next().await {
+        match item {
+            Item::Seal(key) => writer.seal(key),
+            Item::Control(message) => writer.send(&[&message]).await?,
+            Item::Video([head, payload, tail]) => writer.send(&[&head, &payload, &tail]).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Whose fault a broken transport is.
+fn reason_of(error: &io::Error) -> CloseReason {
+    if error.kind() == io::ErrorKind::InvalidData {
+        CloseReason::PeerMisbehaved("it sent bytes that do not open or are too many")
+    } else if error.kind() == io::ErrorKind::TimedOut {
+        CloseReason::TimedOut
+    } else {
+        CloseReason::LeftByController(format!("the connection broke: {error}"))
+    }
+}
+
+/// The next value of a watch; never, once its sender is gone. Cancellation-safe.
+async fn changed<T: Clone>(receiver: &mut watch::Receiver<T>) -> T {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    // Seen is what `borrow_and_update` shows; the callers that need the value as it is then read it again.
+    receiver.borrow().clone()
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    if shutdown.wait_for(|is_stopping| *is_stopping).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> Boxed<'a, T> {
+    Box::pin(future)
+}
+
+/// The first of several futures that is ready, with its place; never, if there are none. Cancellation-safe if they
+/// are.
+async fn first<'a, T>(futures: impl Iterator<Item = Boxed<'a, T>>) -> (usize, T) {
+    let mut futures: Vec<_> = futures.collect();
+    std::future::poll_fn(move |context| {
+        for (index, future) in futures.iter_mut().enumerate() {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready((index, value));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
