@@ -9,4 +9,6 @@
 mod encoders;
 mod floors;
 mod golden;
+mod nat;
+mod rendezvous;
 mod support;

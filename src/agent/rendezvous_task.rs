@@ -451,5 +451,7 @@ async fn meet_at_relay(server: SocketAddr, relay: &Relay, door: &Door) -> io::Re
         let socket = dial::meet_at_relay(&relay.relay, &relay.request).await?;
         door.enter(socket, Route::Relayed, relay.is_secure, relay.controller).await
     };
-    tokio::try_join!(dial::tell_server(server, &relay.answer), meet).map(|_| ())
+    // Both at once: the meeting does not wait for the server, and a dead relay does not cut off the answer.
+    let (told, met) = tokio::join!(dial::tell_server(server, &relay.answer), meet);
+    met.and(told)
 }

@@ -73,7 +73,8 @@ fn only_the_server_is_heard() {
     assert!(
         matches!(
             &out[..],
-            [Output::Event(Event::Introduce { introduction: Introduction::PunchHole(_), .. })]
+            [Output::Event(Event::Introduce { introduction, .. })]
+                if matches!(**introduction, Introduction::PunchHole(_))
         ),
         "{out:?}"
     );
