@@ -115,7 +115,11 @@ fn the_first_frame_is_a_key_frame_of_the_announced_size_and_colours() {
             assert_eq!(unit_type(units[0]), nal_type::SPS, "{size}: nothing in front of the SPS");
             let sps = annexb::parse_sps(units[0]).unwrap();
             assert_eq!(sps.resolution, size, "cropping");
-            assert_eq!((sps.profile, sps.is_full_range, sps.matrix, sps.poc_type), (66, false, 6, 2), "{size}");
+            assert_eq!(
+                (sps.profile, sps.is_full_range, sps.matrix, sps.poc_type),
+                (66, false, 6, 2),
+                "{size}"
+            );
             let decoded = decode(&mut Decoder::new().unwrap(), &first.data);
             assert_eq!(decoded.size, size);
             if width >= 64 {
@@ -243,7 +247,10 @@ async fn nothing_is_encoded_for_a_still_picture_but_the_key_frames_asked_for() {
     while refreshed.sequence < settled.encoded {
         refreshed = next(&mut first).await;
     }
-    assert!(refreshed.is_keyframe && annexb::is_self_contained(&refreshed.data), "refresh of a still picture");
+    assert!(
+        refreshed.is_keyframe && annexb::is_self_contained(&refreshed.data),
+        "refresh of a still picture"
+    );
 
     let mut second = screen.handle.subscribe(VideoRequest::default());
     let frame = next(&mut second).await;
@@ -293,7 +300,10 @@ async fn a_slow_watcher_delays_nobody_and_comes_back_with_a_key_frame() {
     let mut last = None;
     for _ in 0..20 {
         let frame = next(&mut fast).await;
-        assert!(last.is_none_or(|l| frame.is_keyframe || frame.sequence == l + 1), "no gap without a key frame");
+        assert!(
+            last.is_none_or(|l| frame.is_keyframe || frame.sequence == l + 1),
+            "no gap without a key frame"
+        );
         last = Some(frame.sequence);
     }
     let mut decoder = Decoder::new().unwrap();

@@ -1,4 +1,12 @@
 //! USB HID: reports, descriptors, backends and the writer thread. Knows no RustDesk.
 
 pub mod backend;
+pub mod configfs;
+pub mod descriptor;
+mod engine;
+mod lane;
+mod poll;
+mod queue;
+pub mod report;
+mod work;
 pub mod writer;

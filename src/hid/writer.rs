@@ -1,10 +1,23 @@
-//! The writer thread: one queue, owners per session, recovery. (Contract; to be built.)
+//! The writer thread `hid-writer`: a thin shell around [`super::engine`] that reads the clock and blocks in `poll(2)`
+//! only. One queue and one owner per session; what a session holds goes up when its handle is dropped.
+#![allow(clippy::disallowed_methods, reason = "an edge: the writer thread is where time comes from")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::input::event::{InputEvent, LedState};
+use crate::input::layout::Layout;
 
 use super::backend::HidBackend;
+use super::engine::{Deed, Engine};
+use super::poll::{self, Sleeper, Waker};
+use super::queue::Gauge;
+use super::report::OwnerId;
 
 /// How the HID side does, for `status` and the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,25 +30,34 @@ pub struct HidHealth {
     pub reports_written: u64,
     /// Events thrown away because the host was gone.
     pub events_discarded: u64,
+    /// Characters of texts left out because the keyboard layout has no key for them.
+    pub characters_not_typed: u64,
 }
 
 /// The settings of a writer.
 #[derive(Debug, Clone)]
 pub struct HidSettings {
-    /// Keyboard layout of the target for typed text; only `us` now.
+    /// Keyboard layout of the target for typed text, one of [`Layout::names`]. With another name no text is typed
+    /// and the health notice says so; check it with [`Layout::by_name`] first.
     pub keyboard_layout: String,
 }
 
-/// Owner of the writer thread; dropping it lifts everything and joins.
+/// Owner of the writer thread; dropping it lifts everything and joins, within 300 ms.
 #[derive(Debug)]
 pub struct HidWriter {
-    _private: (),
+    link: Option<Arc<Link>>,
+    next_owner: AtomicU64,
+    leds: watch::Receiver<LedState>,
+    health: watch::Receiver<HidHealth>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// One session's way in; dropping it lifts whatever the session holds.
 #[derive(Debug)]
 pub struct HidHandle {
-    _private: (),
+    owner: OwnerId,
+    gauge: Arc<Gauge>,
+    link: Option<Arc<Link>>,
 }
 
 /// Why an event was not taken.
@@ -43,25 +65,103 @@ pub struct HidHandle {
 #[error("the keyboard queue is full: the computer does not take input")]
 pub struct QueueFull;
 
+/// What goes to the thread. The channel has no lock that the thread could wait for.
+#[derive(Debug)]
+enum Message {
+    Open(OwnerId, Arc<Gauge>),
+    Event(OwnerId, InputEvent),
+    Close(OwnerId),
+    Stop,
+}
+
+#[derive(Debug)]
+struct Link {
+    sender: mpsc::Sender<Message>,
+    waker: Waker,
+}
+
+impl Link {
+    /// `false` if the thread has ended.
+    fn send(&self, message: Message) -> bool {
+        let is_sent = self.sender.send(message).is_ok();
+        self.waker.wake();
+        is_sent
+    }
+}
+
+/// After a stop: how long sessions may finish what they are at, and when the thread ends whatever is left.
+const STOP_GRACE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(280));
+/// Counters alone are published no more often than this.
+const COUNTER_PACE: Duration = Duration::from_millis(500);
+/// A LED descriptor that is readable but gives no report is left alone for this long.
+const LED_PAUSE: Duration = Duration::from_millis(250);
+
 impl HidWriter {
-    /// Starts the thread.
-    pub fn spawn(_backend: Box<dyn HidBackend>, _settings: HidSettings) -> Self {
-        Self { _private: () }
+    /// Starts the thread. If the system has no thread or descriptor left, the writer takes nothing and says so in
+    /// its health.
+    pub fn spawn(backend: Box<dyn HidBackend>, settings: HidSettings) -> Self {
+        let (led_sender, leds) = watch::channel(LedState::default());
+        let (health_sender, health) =
+            watch::channel(HidHealth { is_connected: true, ..HidHealth::default() });
+        let failure = health_sender.clone();
+        let started = poll::waker().and_then(|(waker, sleeper)| {
+            let (sender, news) = mpsc::channel();
+            let link = Arc::new(Link { sender, waker });
+            let shell = Shell { link: link.clone(), news, sleeper, leds: led_sender, health: health_sender };
+            let layout = Layout::by_name(&settings.keyboard_layout).map_err(|error| {
+                tracing::error!("{error}; no text will be typed");
+                format!("No text can be typed: {error}.")
+            });
+            let thread = std::thread::Builder::new()
+                .name("hid-writer".to_owned())
+                .spawn(move || shell.run(backend, layout))?;
+            Ok((link, thread))
+        });
+        let (link, thread) = match started {
+            Ok((link, thread)) => (Some(link), Some(thread)),
+            Err(error) => {
+                tracing::error!("the HID writer thread cannot be started: {error}");
+                failure.send_modify(|health| {
+                    health.is_connected = false;
+                    health.notice = format!("Keyboard and mouse could not be started ({error}): restart kvmdesk.");
+                });
+                (None, None)
+            }
+        };
+        Self { link, next_owner: AtomicU64::new(0), leds, health, thread }
     }
 
     /// A new owner of keys and buttons.
     pub fn open_session(&self) -> HidHandle {
-        HidHandle { _private: () }
+        let owner = OwnerId(self.next_owner.fetch_add(1, Ordering::Relaxed));
+        let gauge = Arc::new(Gauge::default());
+        if let Some(link) = &self.link {
+            link.send(Message::Open(owner, gauge.clone()));
+        }
+        HidHandle { owner, gauge, link: self.link.clone() }
     }
 
-    /// The target's LEDs.
+    /// The target's LEDs, all off until the first report.
     pub fn leds(&self) -> watch::Receiver<LedState> {
-        watch::channel(LedState::default()).1
+        self.leds.clone()
     }
 
-    /// Health, for status and notices.
+    /// Health, for status and notices. Counters alone are published at most twice a second.
     pub fn health(&self) -> watch::Receiver<HidHealth> {
-        watch::channel(HidHealth::default()).1
+        self.health.clone()
+    }
+}
+
+impl Drop for HidWriter {
+    fn drop(&mut self) {
+        if let Some(link) = &self.link {
+            link.send(Message::Stop);
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the HID writer thread had panicked");
+        }
     }
 }
 
@@ -69,8 +169,119 @@ impl HidHandle {
     /// Queues an event; never blocks. Releases and pointer positions are always taken.
     ///
     /// # Errors
-    /// [`QueueFull`] for presses and text while the queue is full.
-    pub fn send(&self, _event: InputEvent) -> Result<(), QueueFull> {
-        Ok(())
+    /// [`QueueFull`] for presses and text while the queue is full, and for everything once the writer is gone.
+    pub fn send(&self, event: InputEvent) -> Result<(), QueueFull> {
+        let link = self.link.as_ref().ok_or(QueueFull)?;
+        self.gauge.admit(&event)?;
+        if link.send(Message::Event(self.owner, event)) { Ok(()) } else { Err(QueueFull) }
     }
 }
+
+impl Drop for HidHandle {
+    fn drop(&mut self) {
+        if let Some(link) = &self.link {
+            link.send(Message::Close(self.owner));
+        }
+    }
+}
+
+/// The thread's belongings.
+struct Shell {
+    link: Arc<Link>,
+    news: mpsc::Receiver<Message>,
+    sleeper: Sleeper,
+    leds: watch::Sender<LedState>,
+    health: watch::Sender<HidHealth>,
+}
+
+impl Shell {
+    fn run(self, mut backend: Box<dyn HidBackend>, layout: Result<Layout, String>) {
+        tracing::debug!("HID writer starts with backend {}", backend.name());
+        let mut engine = Engine::new(layout, backend.keeps_state());
+        let mut stopping: Option<Instant> = None;
+        let mut leds_paused_until: Option<Instant> = None;
+        let mut published_at: Option<Instant> = None;
+        loop {
+            self.link.waker.rearm(&self.sleeper);
+            for message in self.news.try_iter() {
+                match message {
+                    Message::Open(owner, gauge) => engine.open(owner, gauge),
+                    Message::Event(owner, event) => engine.push(owner, event),
+                    Message::Close(owner) => engine.close(owner),
+                    Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),
+                }
+            }
+            while let Some(leds) = backend.poll_leds() {
+                engine.set_leds(leds);
+                self.leds.send_if_modified(|old| std::mem::replace(old, leds) != leds);
+                leds_paused_until = None;
+            }
+            if let Some(since) = stopping {
+                engine.close_all(since.elapsed() >= STOP_GRACE.0);
+            }
+            while let Some(deed) = engine.poll_deed(Instant::now()) {
+                perform(&mut engine, backend.as_mut(), deed);
+                if stopping.is_some_and(|since| since.elapsed() >= STOP_GRACE.1) {
+                    break;
+                }
+            }
+            let now = Instant::now();
+            let publish_at = self.publish(engine.health(now), now, &mut published_at);
+            if stopping.is_some_and(|since| engine.is_drained() || now >= since + STOP_GRACE.1) {
+                self.health.send_replace(engine.health(now));
+                return;
+            }
+            let stop_steps = stopping.map(|since| since + STOP_GRACE.0).filter(|at| *at > now);
+            let stop_end = stopping.map(|since| since + STOP_GRACE.1);
+            leds_paused_until = leds_paused_until.filter(|at| *at > now);
+            let until = [engine.deadline(now), publish_at, stop_steps, stop_end, leds_paused_until];
+            let timeout =
+                until.into_iter().flatten().min().map(|at| at.saturating_duration_since(Instant::now()));
+            let led_fd = if leds_paused_until.is_none() { backend.led_fd() } else { None };
+            use std::os::fd::AsFd;
+            match poll::wait_readable([Some(self.sleeper.as_fd()), led_fd], timeout) {
+                // Errors count as readable: without this pause a descriptor in error would spin.
+                Ok([_, has_leds]) if has_leds => leds_paused_until = Some(Instant::now() + LED_PAUSE),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!("poll failed in the HID writer: {error}");
+                    std::thread::sleep(LED_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Publishes what changed, counters at their own pace. Returns when counters are due.
+    fn publish(&self, health: HidHealth, now: Instant, published_at: &mut Option<Instant>) -> Option<Instant> {
+        let (is_news, has_counters) = {
+            let old = self.health.borrow();
+            (old.is_connected != health.is_connected || old.notice != health.notice, *old != health)
+        };
+        let due = published_at.map_or(now, |at| at + COUNTER_PACE);
+        if !is_news && !has_counters {
+            return None;
+        }
+        if !is_news && now < due {
+            return Some(due);
+        }
+        self.health.send_replace(health);
+        *published_at = Some(now);
+        None
+    }
+}
+
+fn perform(engine: &mut Engine, backend: &mut dyn HidBackend, deed: Deed) {
+    match deed {
+        Deed::Write(report) => {
+            let outcome = backend.write(report.device(), report.bytes()).map_err(|error| error.to_string());
+            engine.wrote(report.device(), outcome, Instant::now());
+        }
+        Deed::Reopen => {
+            let outcome = backend.reopen().map_err(|error| error.to_string());
+            engine.reopened(outcome, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,4 +2,5 @@
 
 pub mod event;
 pub mod keymap;
+pub mod layout;
 pub mod usage;

@@ -1,6 +1,12 @@
-//! Where reports go: one file behind [`HidBackend`] each, one line in [`open`]. (Contract; to be built.)
+//! Where reports go: one file behind [`HidBackend`] each, one arm in [`open`].
+
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use crate::input::event::LedState;
+
+pub mod gadget;
+pub mod recording;
 
 /// Which report a device of ours takes. `Consumer` and `System` share one USB function (report IDs 1 and 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +21,19 @@ pub enum HidDevice {
     Consumer,
     /// 2 bytes: `02`, u8 system bits.
     System,
+}
+
+impl HidDevice {
+    /// The name in recordings and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keyboard => "keyboard",
+            Self::Absolute => "absolute",
+            Self::Relative => "relative",
+            Self::Consumer => "consumer",
+            Self::System => "system",
+        }
+    }
 }
 
 /// What a write came to.
@@ -44,4 +63,47 @@ pub trait HidBackend: Send {
     fn poll_leds(&mut self) -> Option<LedState>;
     /// Short name for `status` and logs.
     fn name(&self) -> &'static str;
+    /// What becomes readable when a LED report comes, so that the writer need not ask in turns.
+    fn led_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// Whether the target may still see down what an earlier process pressed; the writer then lifts all first.
+    fn keeps_state(&self) -> bool {
+        false
+    }
+}
+
+/// Which backend, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendSettings {
+    /// The USB gadget's `/dev/hidgN`.
+    Gadget(gadget::GadgetNodes),
+    /// JSON lines into a file (appended), or nowhere.
+    Recording {
+        /// The file; `None` discards the reports.
+        file: Option<PathBuf>,
+    },
+}
+
+/// A backend that could not be opened at all.
+#[derive(Debug, thiserror::Error)]
+#[error("the HID log {path} cannot be written: {source}. Name a file in a directory that exists and is writable")]
+pub struct OpenError {
+    path: String,
+    source: std::io::Error,
+}
+
+/// Opens a backend. Gadget nodes that are missing now are no error: the writer says so in its health and tries
+/// again until they are there; [`gadget::probe`] is for looking beforehand.
+///
+/// # Errors
+/// [`OpenError`]: a recording file that cannot be written.
+pub fn open(settings: &BackendSettings) -> Result<Box<dyn HidBackend>, OpenError> {
+    match settings {
+        BackendSettings::Gadget(nodes) => Ok(Box::new(gadget::Gadget::new(nodes.clone()))),
+        BackendSettings::Recording { file: None } => Ok(Box::new(recording::Recording::discarding())),
+        BackendSettings::Recording { file: Some(path) } => recording::Recording::to_file(path)
+            .map(|backend| Box::new(backend) as Box<dyn HidBackend>)
+            .map_err(|source| OpenError { path: path.display().to_string(), source }),
+    }
 }

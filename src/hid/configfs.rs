@@ -1,0 +1,390 @@
+//! The USB gadget itself: built by root once, used by the unprivileged daemon through [`super::backend::gadget`].
+//! `up` leaves a gadget of the same shape alone, so that running it again never unplugs the keyboard.
+//! Kernel: Documentation/usb/gadget_configfs.rst and gadget_hid.rst; `no_out_endpoint` needs Linux 5.17.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use usb_gadget::function::hid::Hid;
+use usb_gadget::{Class, Config, Gadget, Id, Strings};
+
+use super::backend::gadget::{node_of, parse_device_number};
+use super::descriptor::{FUNCTIONS, HidFunction};
+
+/// Where the kernel shows what we touch; arguments, so that tests can bring a tree of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelPaths {
+    /// `/sys/kernel/config`
+    pub configfs: PathBuf,
+    /// `/sys`
+    pub sysfs: PathBuf,
+    /// `/dev`
+    pub dev: PathBuf,
+    /// `/etc/group`
+    pub group_file: PathBuf,
+}
+
+impl Default for KernelPaths {
+    fn default() -> Self {
+        Self {
+            configfs: "/sys/kernel/config".into(),
+            sysfs: "/sys".into(),
+            dev: "/dev".into(),
+            group_file: "/etc/group".into(),
+        }
+    }
+}
+
+/// What the target is to see on its USB port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GadgetSpec {
+    /// Name in configfs.
+    pub name: String,
+    /// USB vendor ID.
+    pub vendor_id: u16,
+    /// USB product ID.
+    pub product_id: u16,
+    /// Manufacturer string.
+    pub manufacturer: String,
+    /// Product string.
+    pub product: String,
+    /// Serial number string.
+    pub serial_number: String,
+    /// USB device controller; `None`: the only one there is.
+    pub udc: Option<String>,
+    /// Group that may use the `/dev/hidg*` nodes (mode 0660). A group that does not exist leaves them to root.
+    pub group: Option<String>,
+}
+
+impl Default for GadgetSpec {
+    /// The Linux Foundation's multifunction composite gadget (1d6b:0104) for the group `kvmdesk`.
+    fn default() -> Self {
+        Self {
+            name: "kvmdesk".into(),
+            vendor_id: 0x1d6b,
+            product_id: 0x0104,
+            manufacturer: "kvmdesk".into(),
+            product: "KVM keyboard and mouse".into(),
+            serial_number: "0001".into(),
+            udc: None,
+            group: Some("kvmdesk".into()),
+        }
+    }
+}
+
+/// Why a gadget could not be built or removed. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum GadgetError {
+    /// No configfs, or no gadget support in it.
+    #[error(
+        "{path} does not exist: the kernel has no USB gadget support loaded. Run `modprobe libcomposite`, and \
+         `mount -t configfs none {configfs}` if nothing is mounted there; both need root"
+    )]
+    NoGadgetSupport {
+        /// What was looked for.
+        path: String,
+        /// Where configfs belongs.
+        configfs: String,
+    },
+    /// No controller.
+    #[error(
+        "there is no USB device controller in {0}: this machine's USB port cannot act as a keyboard, or its driver \
+         (such as dwc2 or dwc3 in peripheral mode) is not enabled"
+    )]
+    NoUdc(String),
+    /// A controller of that name does not exist, or one has to be chosen.
+    #[error("{reason}; choose one of: {}", .available.join(", "))]
+    ChooseUdc {
+        /// What is the matter.
+        reason: String,
+        /// What exists.
+        available: Vec<String>,
+    },
+    /// The controller is in use.
+    #[error("the USB device controller {udc} is held by the gadget \"{holder}\": remove that gadget first")]
+    UdcTaken {
+        /// Controller.
+        udc: String,
+        /// The other gadget or driver.
+        holder: String,
+    },
+    /// The kernel refused something.
+    #[error("{what}: {source}{}", hint(.source))]
+    Refused {
+        /// What was tried.
+        what: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ". Run it as root",
+        io::ErrorKind::Unsupported => ". Linux 5.17 or newer is needed",
+        io::ErrorKind::NotFound => ". Run `modprobe usb_f_hid` and try again",
+        _ => "",
+    }
+}
+
+fn refused(what: impl Into<String>) -> impl FnOnce(io::Error) -> GadgetError {
+    let what = what.into();
+    move |source| GadgetError::Refused { what, source }
+}
+
+/// What `up` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GadgetUp {
+    /// The controller it is bound to.
+    pub udc: String,
+    /// The gadget was there already, in this shape.
+    pub was_kept: bool,
+    /// The nodes, in the order of [`FUNCTIONS`].
+    pub nodes: Vec<PathBuf>,
+    /// A remark for the user, such as that the group does not exist.
+    pub remark: Option<String>,
+}
+
+/// A gadget as it stands, for `status`; nothing is decided on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GadgetView {
+    /// The controller it is bound to.
+    pub udc: Option<String>,
+    /// What the controller's `state` file says. It is not to be trusted: some drivers never leave `configured`.
+    pub udc_state: Option<String>,
+}
+
+/// Builds and binds the gadget, or leaves it alone if it stands in this shape; then gives its nodes to the group.
+///
+/// # Errors
+/// Any [`GadgetError`]; a half-built gadget is removed again.
+pub fn up(spec: &GadgetSpec, paths: &KernelPaths) -> Result<GadgetUp, GadgetError> {
+    // Best effort: support may be built in, and what is missing is told below.
+    for module in ["libcomposite", "usb_f_hid"] {
+        let _ = std::process::Command::new("modprobe").arg("-q").arg(module).output();
+    }
+    let gadgets = gadgets_dir(paths)?;
+    let dir = gadgets.join(&spec.name);
+    let udc = choose_udc(spec.udc.as_deref(), paths)?;
+    if let Some(holder) = holder_of(&udc, &gadgets, paths, &spec.name) {
+        return Err(GadgetError::UdcTaken { udc, holder });
+    }
+    let is_same = dir.is_dir() && has_shape(&dir, spec);
+    let bound_to = if is_same { attribute(&dir.join("UDC")).filter(|udc| !udc.is_empty()) } else { None };
+    let was_kept = bound_to.as_deref() == Some(udc.as_str());
+    if !was_kept {
+        if dir.is_dir() {
+            remove(&spec.name)?;
+        }
+        build(spec, &udc)?;
+    }
+    let nodes = wait_for_nodes(&dir, paths)?;
+    let remark = hand_over(&nodes, spec, paths)?;
+    Ok(GadgetUp { udc, was_kept, nodes, remark })
+}
+
+/// Unbinds and removes the gadget. `false` if there was none.
+///
+/// # Errors
+/// The kernel refused, or we are not root.
+pub fn down(name: &str, paths: &KernelPaths) -> Result<bool, GadgetError> {
+    let dir = paths.configfs.join("usb_gadget").join(name);
+    if !dir.is_dir() {
+        return Ok(false);
+    }
+    remove(name)?;
+    Ok(true)
+}
+
+/// The gadget as it stands; `None` if there is none of that name.
+pub fn view(name: &str, paths: &KernelPaths) -> Option<GadgetView> {
+    let dir = paths.configfs.join("usb_gadget").join(name);
+    dir.is_dir().then(|| {
+        let udc = attribute(&dir.join("UDC")).filter(|udc| !udc.is_empty());
+        let state = udc.as_ref().and_then(|udc| attribute(&udc_class(paths).join(udc).join("state")));
+        GadgetView { udc, udc_state: state }
+    })
+}
+
+fn gadgets_dir(paths: &KernelPaths) -> Result<PathBuf, GadgetError> {
+    let dir = paths.configfs.join("usb_gadget");
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    Err(GadgetError::NoGadgetSupport {
+        path: dir.display().to_string(),
+        configfs: paths.configfs.display().to_string(),
+    })
+}
+
+fn udc_class(paths: &KernelPaths) -> PathBuf {
+    paths.sysfs.join("class/udc")
+}
+
+fn choose_udc(wanted: Option<&str>, paths: &KernelPaths) -> Result<String, GadgetError> {
+    let class = udc_class(paths);
+    let mut available = names_in(&class);
+    match (wanted, available.len()) {
+        (_, 0) => Err(GadgetError::NoUdc(class.display().to_string())),
+        (Some(name), _) if available.iter().any(|udc| udc == name) => Ok(name.to_owned()),
+        (Some(name), _) => {
+            let reason = format!("there is no USB device controller {name}");
+            Err(GadgetError::ChooseUdc { reason, available })
+        }
+        (None, 1) => Ok(available.remove(0)),
+        (None, _) => {
+            let reason = "there are several USB device controllers".to_owned();
+            Err(GadgetError::ChooseUdc { reason, available })
+        }
+    }
+}
+
+/// Who else holds the controller: another gadget in configfs, or a gadget driver of the old kind.
+fn holder_of(udc: &str, gadgets: &Path, paths: &KernelPaths, our_name: &str) -> Option<String> {
+    let bound = |name: &String| attribute(&gadgets.join(name).join("UDC")).is_some_and(|held| held == udc);
+    let names = names_in(gadgets);
+    if let Some(other) = names.iter().find(|name| *name != our_name && bound(name)) {
+        return Some(other.clone());
+    }
+    let is_ours = names.iter().any(|name| name == our_name && bound(name));
+    attribute(&udc_class(paths).join(udc).join("function")).filter(|driver| !driver.is_empty() && !is_ours)
+}
+
+/// Whether the gadget in `dir` is what `spec` asks for, so that it need not be rebuilt.
+fn has_shape(dir: &Path, spec: &GadgetSpec) -> bool {
+    let number = |name: &str| {
+        attribute(&dir.join(name)).and_then(|text| u16::from_str_radix(text.trim_start_matches("0x"), 16).ok())
+    };
+    let string = |name: &str| attribute(&dir.join("strings/0x409").join(name));
+    let functions = dir.join("functions");
+    number("idVendor") == Some(spec.vendor_id)
+        && number("idProduct") == Some(spec.product_id)
+        && string("manufacturer").as_deref() == Some(&spec.manufacturer)
+        && string("product").as_deref() == Some(&spec.product)
+        && string("serialnumber").as_deref() == Some(&spec.serial_number)
+        && names_in(&functions).len() == FUNCTIONS.len()
+        && FUNCTIONS.iter().enumerate().all(|(index, function)| {
+            let name = function_name(spec, index);
+            let text = |attr: &str| attribute(&functions.join(&name).join(attr));
+            fs::read(functions.join(&name).join("report_desc"))
+                .is_ok_and(|bytes| bytes == function.report_descriptor)
+                && text("subclass") == Some(function.subclass.to_string())
+                && text("protocol") == Some(function.protocol.to_string())
+                && text("report_length") == Some(function.report_length.to_string())
+                && text("no_out_endpoint").as_deref() == Some("1")
+                && fs::symlink_metadata(dir.join("configs/c.1").join(&name)).is_ok()
+        })
+}
+
+/// As usb-gadget names functions; the index is the interface number.
+fn function_name(spec: &GadgetSpec, index: usize) -> String {
+    format!("hid.{}-{index}", spec.name)
+}
+
+fn build(spec: &GadgetSpec, udc_name: &str) -> Result<(), GadgetError> {
+    let what = format!("the USB gadget \"{}\" cannot be built on {udc_name}", spec.name);
+    // No remote wake-up: with it a host may suspend the port, and the kernel's f_hid cannot wake it again.
+    let mut config = Config::new("keyboard and mouse");
+    for HidFunction { subclass, protocol, report_length, report_descriptor, .. } in FUNCTIONS {
+        let mut hid = Hid::builder();
+        hid.sub_class = subclass;
+        hid.protocol = protocol;
+        hid.report_len = report_length;
+        hid.report_desc = report_descriptor.to_vec();
+        // LEDs come by SET_REPORT; OUT endpoints are scarce on small controllers.
+        hid.no_out_endpoint = true;
+        let (_, handle) = hid.build();
+        config.add_function(handle);
+    }
+    let strings = Strings::new(&spec.manufacturer, &spec.product, &spec.serial_number);
+    let id = Id::new(spec.vendor_id, spec.product_id);
+    let mut gadget = Gadget::new(Class::INTERFACE_SPECIFIC, id, strings).with_config(config);
+    gadget.name = Some(spec.name.clone());
+    let udcs = usb_gadget::udcs().map_err(refused(what.clone()))?;
+    let udc = udcs
+        .iter()
+        .find(|udc| udc.name() == OsStr::new(udc_name))
+        .ok_or_else(|| refused(what.clone())(io::Error::other("the controller has just gone")))?;
+    let mut registered = gadget.bind(udc).map_err(refused(what))?;
+    // It is to outlive this process.
+    registered.detach();
+    Ok(())
+}
+
+fn remove(name: &str) -> Result<(), GadgetError> {
+    let what = || format!("the USB gadget \"{name}\" cannot be removed");
+    let all = usb_gadget::registered().map_err(refused(what()))?;
+    match all.into_iter().find(|gadget| gadget.name() == OsStr::new(name)) {
+        Some(gadget) => gadget.remove().map_err(refused(what())),
+        None => Ok(()),
+    }
+}
+
+/// The nodes appear a moment after the binding.
+fn wait_for_nodes(dir: &Path, paths: &KernelPaths) -> Result<Vec<PathBuf>, GadgetError> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(30);
+    let mut names = names_in(&dir.join("functions"));
+    names.retain(|name| name.starts_with("hid."));
+    names
+        .iter()
+        .map(|name| {
+            let file = dir.join("functions").join(name).join("dev");
+            for _ in 0..TRIES {
+                let number = attribute(&file).and_then(|text| parse_device_number(&text));
+                if let Some(node) = number.and_then(|(major, minor)| node_of(&paths.dev, major, minor)) {
+                    return Ok(node);
+                }
+                std::thread::sleep(PAUSE);
+            }
+            let what = format!("no device node for {name} in {} after the gadget was bound", paths.dev.display());
+            Err(GadgetError::Refused { what, source: io::Error::other("waited 3 s") })
+        })
+        .collect()
+}
+
+/// Gives the nodes to the group. Returns what the user should know if there is no such group.
+fn hand_over(nodes: &[PathBuf], spec: &GadgetSpec, paths: &KernelPaths) -> Result<Option<String>, GadgetError> {
+    let Some(group) = &spec.group else { return Ok(None) };
+    let Some(id) = group_id(group, &paths.group_file) else {
+        return Ok(Some(format!(
+            "the group \"{group}\" does not exist, so only root may use the keyboard and mouse nodes; create it with \
+             `groupadd --system {group}` and run this again"
+        )));
+    };
+    for node in nodes {
+        let what = || format!("{} cannot be given to the group \"{group}\"", node.display());
+        std::os::unix::fs::chown(node, None, Some(id)).map_err(refused(what()))?;
+        fs::set_permissions(node, fs::Permissions::from_mode(0o660)).map_err(refused(what()))?;
+    }
+    Ok(None)
+}
+
+fn group_id(name: &str, file: &Path) -> Option<u32> {
+    fs::read_to_string(file).ok()?.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
+fn attribute(path: &Path) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,508 @@
+//! Every decision of the writer thread, with time as an argument: which report goes next, who waits for whom, what
+//! a busy or lost host means. *Delivered in order or discarded*: nothing old is replayed into a rebooted host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::input::event::{InputEvent, LedState, LockKey};
+use crate::input::layout::Layout;
+
+use super::backend::{HidDevice, WriteOutcome};
+use super::lane::{LOST_RETRY, Lane, NOBODY, PATIENCE};
+use super::queue::Gauge;
+use super::report::{OwnerId, Report, ReportState};
+use super::work::{Step, Work};
+use super::writer::HidHealth;
+
+/// A move that the device does not take holds what follows it back no longer than this: a boot menu that reads
+/// only the keyboard has to get its keys.
+const MOVE_PATIENCE: Duration = Duration::from_millis(100);
+/// A click on a lock key counts as done until the LED report comes, or this long.
+const LED_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a passing remark stays in the health notice.
+const REMARK_TIME: Duration = Duration::from_secs(10);
+
+const NOT_READING: &str = "The computer does not take keyboard and mouse input (it may be off, asleep or starting): \
+     waiting input was discarded and all keys were let go. It goes on by itself.";
+const HOST_GONE: &str = "The computer is not connected by USB, or it is off or restarting: waiting input was \
+     discarded and all keys were let go. Check the USB cable if this stays.";
+const POINTER_UNREAD: &str =
+    "The computer does not read the mouse (usual in a boot menu or BIOS); the keyboard works.";
+
+/// What the thread is to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// Write this report and call [`Engine::wrote`].
+    Write(Report),
+    /// Close and open the devices and call [`Engine::reopened`].
+    Reopen,
+}
+
+/// How it stands with the host as a whole.
+#[derive(Debug, Clone, Copy)]
+enum Host {
+    /// Reports flow.
+    There,
+    /// All-up reports are due; nothing else before one of them is answered.
+    Greeting { wait: Duration },
+    /// Nothing is tried before `retry_at`.
+    Gone { retry_at: Instant, wait: Duration, wants_reopen: bool },
+}
+
+/// The decisions of one writer.
+#[derive(Debug)]
+pub(super) struct Engine {
+    state: ReportState,
+    layout: Result<Layout, String>,
+    sessions: BTreeMap<OwnerId, Work>,
+    /// The session that was served last; the next one in turn goes first.
+    served: OwnerId,
+    lanes: [Lane; 4],
+    host: Host,
+    last_accepted: Option<Instant>,
+    /// The LEDs as reported since the host came, and what a click just made of them.
+    leds: Option<LedState>,
+    clicked: Option<(LedState, Instant)>,
+    fault: String,
+    remark: Option<(String, Instant)>,
+    health: HidHealth,
+}
+
+impl Engine {
+    /// `is_greeting`: the target may still see keys down that an earlier process pressed, so lift them first.
+    pub(super) fn new(layout: Result<Layout, String>, is_greeting: bool) -> Self {
+        let mut engine = Self {
+            state: ReportState::default(),
+            layout,
+            sessions: BTreeMap::new(),
+            served: OwnerId(0),
+            lanes: [
+                Lane::new(&[HidDevice::Keyboard]),
+                Lane::new(&[HidDevice::Absolute]),
+                Lane::new(&[HidDevice::Relative]),
+                Lane::new(&[HidDevice::Consumer, HidDevice::System]),
+            ],
+            host: Host::There,
+            last_accepted: None,
+            leds: None,
+            clicked: None,
+            fault: String::new(),
+            remark: None,
+            health: HidHealth { is_connected: true, ..HidHealth::default() },
+        };
+        if is_greeting {
+            engine.greet(LOST_RETRY.0);
+        }
+        engine
+    }
+
+    pub(super) fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
+        self.sessions.insert(owner, Work::new(gauge));
+    }
+
+    /// The session is over: its text stops, a few clicks are still made, then what it holds goes up.
+    pub(super) fn close(&mut self, owner: OwnerId) {
+        if let Some(work) = self.sessions.get_mut(&owner) {
+            work.stop_text();
+            work.is_closing = true;
+        }
+        if matches!(self.host, Host::Gone { .. }) {
+            self.discard_session(owner);
+            self.forget(owner);
+        }
+    }
+
+    /// All sessions are over; `at_once` lifts what they hold without doing what they still want.
+    pub(super) fn close_all(&mut self, at_once: bool) {
+        let owners: Vec<OwnerId> = self.sessions.keys().copied().collect();
+        for owner in owners {
+            self.close(owner);
+            if at_once {
+                self.forget(owner);
+            }
+        }
+    }
+
+    fn forget(&mut self, owner: OwnerId) {
+        if self.sessions.remove(&owner).is_some() {
+            self.enqueue_all(owner, |state| state.release_all(owner));
+        }
+    }
+
+    /// Whether nothing is left that could still be written.
+    pub(super) fn is_drained(&self) -> bool {
+        matches!(self.host, Host::Gone { .. })
+            || (self.sessions.is_empty() && self.lanes.iter().all(|l| l.is_empty() || l.is_stalled()))
+    }
+
+    /// Queues an event of a session that is open.
+    pub(super) fn push(&mut self, owner: OwnerId, event: InputEvent) {
+        let Some(work) = self.sessions.get_mut(&owner) else { return };
+        if event == InputEvent::ReleaseAll {
+            work.stop_text();
+        }
+        let is_held = match &event {
+            InputEvent::Key { usage, .. } => self.state.holds_key(owner, *usage),
+            InputEvent::Button { button, .. } => self.state.holds_button(owner, *button),
+            InputEvent::Tap { .. }
+            | InputEvent::Lock { .. }
+            | InputEvent::Text(_)
+            | InputEvent::Consumer(_)
+            | InputEvent::System(_)
+            | InputEvent::PointerAbsolute(_)
+            | InputEvent::PointerRelative { .. }
+            | InputEvent::Wheel { .. }
+            | InputEvent::ReleaseAll => false,
+        };
+        work.queue.push(event, is_held);
+        if matches!(self.host, Host::Gone { .. }) {
+            self.discard_session(owner);
+        }
+    }
+
+    /// The target set its LEDs.
+    pub(super) fn set_leds(&mut self, leds: LedState) {
+        self.leds = Some(leds);
+        self.clicked = None;
+    }
+
+    /// What to do now; `None`: wait until [`Self::deadline`], news or LEDs.
+    pub(super) fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
+        if let Host::Gone { retry_at, wait, wants_reopen } = self.host {
+            if now < retry_at {
+                return None;
+            }
+            if wants_reopen {
+                return Some(Deed::Reopen);
+            }
+            self.greet(wait);
+        }
+        for at in 0..self.lanes.len() {
+            if self.lanes[at].busy_for(now) >= PATIENCE {
+                self.stall(at, now);
+            }
+            if self.lanes[at].wants_trial(now) {
+                self.push_all_up(at);
+                if self.lanes[at].is_empty() {
+                    self.lanes[at].reset();
+                }
+            }
+        }
+        loop {
+            if let Some(report) = self.lanes.iter().find_map(|lane| lane.head(now)) {
+                return Some(Deed::Write(report));
+            }
+            if matches!(self.host, Host::Greeting { .. }) || !self.advance(now) {
+                return None;
+            }
+        }
+    }
+
+    /// What came of a [`Deed::Write`]; `Err` is a device that failed in use.
+    pub(super) fn wrote(&mut self, device: HidDevice, outcome: Result<WriteOutcome, String>, now: Instant) {
+        match outcome {
+            Ok(WriteOutcome::Written) => {
+                self.lane_of(device).written();
+                self.last_accepted = Some(now);
+                self.health.reports_written += 1;
+                self.health.is_connected = true;
+                self.host = Host::There;
+            }
+            Ok(WriteOutcome::Busy) => {
+                self.lane_of(device).busy(now);
+                self.host = Host::There;
+            }
+            Ok(WriteOutcome::HostGone) => self.lose_host(HOST_GONE.to_owned(), false, now),
+            Err(error) => self.lose_host(
+                format!(
+                    "The USB keyboard and mouse cannot be written to ({error}): waiting input was discarded and all \
+                     keys were let go. Check `kvmdesk gadget up`; it is tried again by itself."
+                ),
+                true,
+                now,
+            ),
+        }
+    }
+
+    /// What came of a [`Deed::Reopen`].
+    pub(super) fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
+        let Host::Gone { wait, .. } = self.host else { return };
+        match outcome {
+            Ok(()) => self.host = Host::Gone { retry_at: now, wait, wants_reopen: false },
+            Err(error) => {
+                self.fault = format!(
+                    "The USB keyboard and mouse cannot be opened ({error}). Run `kvmdesk gadget up` as root; it is \
+                     tried again by itself."
+                );
+                self.health.is_connected = false;
+                let wait = (wait * 2).min(LOST_RETRY.1);
+                self.host = Host::Gone { retry_at: now + wait, wait, wants_reopen: true };
+            }
+        }
+    }
+
+    /// When [`Self::poll_deed`] has something new to say.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let remark = self.remark.as_ref().map(|(_, until)| *until);
+        if let Host::Gone { retry_at, .. } = self.host {
+            return Some(remark.map_or(retry_at, |r| r.min(retry_at)));
+        }
+        let lanes = self.lanes.iter().filter_map(Lane::deadline);
+        let sessions = self.sessions.values().filter_map(|w| w.waits_until(now));
+        lanes.chain(sessions).chain(remark).min()
+    }
+
+    /// Health as of now.
+    pub(super) fn health(&mut self, now: Instant) -> HidHealth {
+        self.remark.take_if(|(_, until)| *until <= now);
+        let is_pointer_unread = self.lanes[1..=2].iter().any(Lane::is_stalled);
+        let notice = match (&self.layout, &self.remark) {
+            _ if !self.health.is_connected => self.fault.as_str(),
+            _ if is_pointer_unread => POINTER_UNREAD,
+            (_, Some((remark, _))) => remark,
+            (Err(unknown), None) => unknown,
+            (Ok(_), None) => "",
+        };
+        HidHealth { notice: notice.to_owned(), ..self.health.clone() }
+    }
+
+    fn lane_of(&mut self, device: HidDevice) -> &mut Lane {
+        &mut self.lanes[lane_index(device)]
+    }
+
+    fn enqueue(&mut self, owner: OwnerId, report: Report) {
+        if matches!(self.host, Host::Gone { .. }) {
+            return;
+        }
+        let device = report.device();
+        if !self.lane_of(device).is_stalled() {
+            return self.lane_of(device).push(owner, report);
+        }
+        self.health.events_discarded += 1;
+        match device {
+            HidDevice::Keyboard => self.state.lift_keys(),
+            HidDevice::Absolute | HidDevice::Relative => self.state.lift_buttons(device),
+            HidDevice::Consumer | HidDevice::System => {}
+        }
+    }
+
+    /// Does one thing for one session, in turn. `false` if no session can go on now.
+    fn advance(&mut self, now: Instant) -> bool {
+        let after = self.sessions.range(OwnerId(self.served.0.saturating_add(1))..);
+        let turn: Vec<OwnerId> =
+            after.map(|(o, _)| *o).chain(self.sessions.range(..=self.served).map(|(o, _)| *o)).collect();
+        for owner in turn {
+            let Some(mut work) = self.sessions.remove(&owner) else { continue };
+            let is_free = work.waits_until(now).is_none() && !self.is_blocked(owner, &work, now);
+            if is_free && work.is_closing && !work.has_work() {
+                self.enqueue_all(owner, |state| state.release_all(owner));
+                return true;
+            }
+            let can_go = is_free && work.has_work();
+            if can_go {
+                self.serve(owner, &mut work, now);
+            }
+            self.sessions.insert(owner, work);
+            if can_go {
+                self.served = owner;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a session has to wait for its own earlier reports.
+    fn is_blocked(&self, owner: OwnerId, work: &Work, now: Instant) -> bool {
+        let next = work.queue.front().filter(|_| work.is_between_events());
+        self.lanes.iter().any(|lane| {
+            lane.pending().filter(|(o, _)| *o == owner).any(|(_, report)| match (next, report.device()) {
+                _ if !report.is_move() => true,
+                (Some(InputEvent::PointerAbsolute(_)), HidDevice::Absolute) => false,
+                (Some(InputEvent::PointerRelative { .. }), HidDevice::Relative) => true,
+                _ => lane.busy_for(now) < MOVE_PATIENCE,
+            })
+        })
+    }
+
+    fn serve(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
+        if !work.is_between_events() {
+            match work.next_step(now) {
+                Some(Step::Down(keys)) => self.enqueue_all(owner, |state| state.keys_down(owner, &keys)),
+                Some(Step::Up(keys)) => self.enqueue_all(owner, |state| state.keys_up(owner, &keys)),
+                Some(Step::Wait(_)) => {}
+                None if work.waits_until(now).is_some() => {}
+                None => self.type_on(work, now),
+            }
+            return;
+        }
+        let Some(event) = work.queue.pop() else { return };
+        let is_keyboard_stalled = self.lanes[lane_index(HidDevice::Keyboard)].is_stalled();
+        match event {
+            // Nothing of it may come out when the keyboard is read again in the middle.
+            InputEvent::Text(_) | InputEvent::Tap { .. } | InputEvent::Lock { .. } if is_keyboard_stalled => {
+                self.health.events_discarded += 1;
+                work.forget_text(&event);
+            }
+            InputEvent::Key { usage, is_down: true } => {
+                self.enqueue_all(owner, |state| state.keys_down(owner, &[usage]));
+            }
+            InputEvent::Key { usage, is_down: false } => {
+                self.enqueue_all(owner, |state| state.keys_up(owner, &[usage]));
+            }
+            InputEvent::Tap { usage, modifiers } => work.begin_tap(&self.state, owner, usage, &modifiers),
+            InputEvent::Lock { lock, is_on } => {
+                if let Some(shown) = self.believed_leds(now).filter(|leds| leds.is_on(lock) != is_on) {
+                    self.clicked = Some((flipped(shown, lock), now + LED_PATIENCE));
+                    work.begin_lock(&self.state, owner, lock);
+                }
+            }
+            InputEvent::Text(text) => work.begin_text(text),
+            InputEvent::Consumer(usage) => {
+                self.enqueue_all(owner, |state| state.consumer(usage));
+            }
+            InputEvent::System(usage) => self.enqueue_all(owner, |state| state.system(usage)),
+            InputEvent::PointerAbsolute(point) => self.enqueue_all(owner, |state| Some(state.move_to(point))),
+            InputEvent::PointerRelative { dx, dy } => self.enqueue_all(owner, |state| state.move_by(dx, dy)),
+            InputEvent::Button { button, is_down } => {
+                self.enqueue_all(owner, |state| state.button(owner, button, is_down));
+            }
+            InputEvent::Wheel { vertical, horizontal } => {
+                self.enqueue_all(owner, |state| state.wheel(vertical, horizontal));
+            }
+            InputEvent::ReleaseAll => self.enqueue_all(owner, |state| state.release_all(owner)),
+        }
+    }
+
+    fn enqueue_all<R: IntoIterator<Item = Report>>(
+        &mut self,
+        owner: OwnerId,
+        change: impl FnOnce(&mut ReportState) -> R,
+    ) {
+        for report in change(&mut self.state) {
+            self.enqueue(owner, report);
+        }
+    }
+
+    /// Takes the next character of a session's text apart.
+    fn type_on(&mut self, work: &mut Work, now: Instant) {
+        let is_caps_lock = self.believed_leds(now).is_some_and(|leds| leds.is_caps_lock);
+        let Ok(layout) = &self.layout else {
+            work.stop_text();
+            return;
+        };
+        if work.expand_text(layout, is_caps_lock) == Some(false) {
+            self.health.characters_not_typed += 1;
+            let remark = format!(
+                "Some characters of the text were left out: the keyboard layout \"{}\" has no keys for them.",
+                layout.name()
+            );
+            self.remark = Some((remark, now + REMARK_TIME));
+        }
+    }
+
+    fn believed_leds(&self, now: Instant) -> Option<LedState> {
+        self.clicked.filter(|(_, until)| now < *until).map(|(leds, _)| leds).or(self.leds)
+    }
+
+    /// All-up reports are due on every device; they are the first that a host gets.
+    fn greet(&mut self, wait: Duration) {
+        self.host = Host::Greeting { wait };
+        for at in 0..self.lanes.len() {
+            self.lanes[at].reset();
+            self.push_all_up(at);
+        }
+    }
+
+    fn push_all_up(&mut self, at: usize) {
+        for &device in self.lanes[at].devices {
+            if let Some(report) = self.state.all_up(device) {
+                self.lanes[at].push(NOBODY, report);
+            }
+        }
+    }
+
+    /// One device took nothing for too long.
+    fn stall(&mut self, at: usize, now: Instant) {
+        let is_host_silent =
+            self.last_accepted.is_none_or(|accepted| now.saturating_duration_since(accepted) >= PATIENCE);
+        let is_keyboard = self.lanes[at].devices == [HidDevice::Keyboard];
+        self.health.events_discarded += self.lanes[at].stall(now);
+        if !is_keyboard && !is_host_silent {
+            for &device in self.lanes[at].devices {
+                self.state.lift_buttons(device);
+            }
+            return;
+        }
+        tracing::warn!("no report accepted for {} s: input discarded, all keys let go", PATIENCE.as_secs());
+        self.fault = NOT_READING.to_owned();
+        self.health.is_connected = false;
+        self.discard_everything();
+        for other in (0..self.lanes.len()).filter(|other| *other != at) {
+            self.push_all_up(other);
+        }
+    }
+
+    /// The host is gone, or its device failed.
+    fn lose_host(&mut self, fault: String, wants_reopen: bool, now: Instant) {
+        let wait = match self.host {
+            Host::There => {
+                tracing::warn!("{fault}");
+                LOST_RETRY.0
+            }
+            Host::Greeting { wait } | Host::Gone { wait, .. } => (wait * 2).min(LOST_RETRY.1),
+        };
+        // A descriptor of a gadget that was taken down and built anew never comes back: look for the new node.
+        let wants_reopen = wants_reopen || wait == LOST_RETRY.1;
+        self.fault = fault;
+        self.health.is_connected = false;
+        self.leds = None;
+        self.clicked = None;
+        for at in 0..self.lanes.len() {
+            self.health.events_discarded += self.lanes[at].reset();
+        }
+        self.host = Host::Gone { retry_at: now + wait, wait, wants_reopen };
+        self.discard_everything();
+    }
+
+    /// Every queue is emptied and everything is up; only the last place is remembered.
+    fn discard_everything(&mut self) {
+        self.state.lift_everything();
+        for lane in &mut self.lanes {
+            self.health.events_discarded += lane.discard();
+        }
+        let owners: Vec<OwnerId> = self.sessions.keys().copied().collect();
+        for owner in owners {
+            self.discard_session(owner);
+        }
+    }
+
+    fn discard_session(&mut self, owner: OwnerId) {
+        let Some(work) = self.sessions.get_mut(&owner) else { return };
+        let (count, place) = work.clear();
+        self.health.events_discarded += count;
+        if let Some(InputEvent::PointerAbsolute(point)) = place {
+            self.state.remember_position(point);
+        }
+    }
+}
+
+fn lane_index(device: HidDevice) -> usize {
+    match device {
+        HidDevice::Keyboard => 0,
+        HidDevice::Absolute => 1,
+        HidDevice::Relative => 2,
+        HidDevice::Consumer | HidDevice::System => 3,
+    }
+}
+
+fn flipped(leds: LedState, lock: LockKey) -> LedState {
+    match lock {
+        LockKey::NumLock => LedState { is_num_lock: !leds.is_num_lock, ..leds },
+        LockKey::CapsLock => LedState { is_caps_lock: !leds.is_caps_lock, ..leds },
+        LockKey::ScrollLock => LedState { is_scroll_lock: !leds.is_scroll_lock, ..leds },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,506 @@
+#![allow(clippy::disallowed_methods, reason = "a base for simulated time")]
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use crate::hid::work::{CLICK_HOLD, TEXT_PACE};
+use crate::input::event::{AbsolutePoint, PointerButton};
+use crate::input::usage::{ConsumerUsage, KeyUsage};
+
+use super::*;
+
+const A: OwnerId = OwnerId(1);
+const B: OwnerId = OwnerId(2);
+const WRITTEN: Result<WriteOutcome, String> = Ok(WriteOutcome::Written);
+const BUSY: Result<WriteOutcome, String> = Ok(WriteOutcome::Busy);
+const GONE: Result<WriteOutcome, String> = Ok(WriteOutcome::HostGone);
+
+/// An engine, a clock that jumps from deadline to deadline, and a host that answers as told.
+struct Sim {
+    engine: Engine,
+    start: Instant,
+    now: Instant,
+    /// Milliseconds, device and hex of everything accepted.
+    log: Vec<(u64, HidDevice, String)>,
+    /// Answers per lane: keyboard, absolute, relative, control.
+    answers: [Result<WriteOutcome, String>; 4],
+    attempts: u64,
+    reopens: u64,
+}
+
+impl Sim {
+    fn new() -> Self {
+        let mut engine = Engine::new(Ok(Layout::by_name("us").unwrap()), false);
+        engine.open(A, Arc::default());
+        engine.open(B, Arc::default());
+        let now = Instant::now();
+        let answers = [WRITTEN, WRITTEN, WRITTEN, WRITTEN];
+        Self { engine, start: now, now, log: vec![], answers, attempts: 0, reopens: 0 }
+    }
+
+    fn answer_all(&mut self, answer: Result<WriteOutcome, String>) {
+        self.answers = std::array::from_fn(|_| answer.clone());
+    }
+
+    fn run(&mut self, milliseconds: u64) {
+        let end = self.now + Duration::from_millis(milliseconds);
+        loop {
+            let mut idle = 0;
+            while let Some(deed) = self.engine.poll_deed(self.now) {
+                idle += 1;
+                assert!(idle < 100_000, "the engine never comes to rest");
+                match deed {
+                    Deed::Reopen => {
+                        self.reopens += 1;
+                        self.engine.reopened(Ok(()), self.now);
+                    }
+                    Deed::Write(report) => {
+                        self.attempts += 1;
+                        let answer = self.answers[lane_index(report.device())].clone();
+                        if answer == WRITTEN {
+                            let hex = report.bytes().iter().map(|b| format!("{b:02x}")).collect();
+                            let t = (self.now - self.start).as_millis() as u64;
+                            self.log.push((t, report.device(), hex));
+                        }
+                        self.engine.wrote(report.device(), answer, self.now);
+                    }
+                }
+            }
+            match self.engine.deadline(self.now) {
+                Some(at) if at <= end => {
+                    // A remark's deadline may lie in the past until the health is asked for.
+                    let _ = self.engine.health(at);
+                    self.now = self.now.max(at);
+                }
+                _ => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, owner: OwnerId, events: impl IntoIterator<Item = InputEvent>) {
+        for event in events {
+            // As the handle does.
+            let gauge = Gauge::default();
+            gauge.admit(&event).unwrap();
+            self.engine.push(owner, event);
+        }
+    }
+
+    /// The hex of what one device got since the last call to [`Self::forget`].
+    fn got(&self, device: HidDevice) -> Vec<&str> {
+        self.log.iter().filter(|l| l.1 == device).map(|l| l.2.as_str()).collect()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.got(HidDevice::Keyboard)
+    }
+
+    fn forget(&mut self) {
+        self.log.clear();
+    }
+
+    fn notice(&mut self) -> (bool, String) {
+        let health = self.engine.health(self.now);
+        (health.is_connected, health.notice)
+    }
+}
+
+fn key(usage: KeyUsage, is_down: bool) -> InputEvent {
+    InputEvent::Key { usage, is_down }
+}
+
+fn place(x: u16) -> InputEvent {
+    InputEvent::PointerAbsolute(AbsolutePoint { x, y: 0 })
+}
+
+fn left(is_down: bool) -> InputEvent {
+    InputEvent::Button { button: PointerButton::Left, is_down }
+}
+
+const UP: &str = "0000000000000000";
+const A_DOWN: &str = "0000040000000000";
+
+#[test]
+fn a_quick_tap_under_eagain_keeps_down_and_up() {
+    let mut sim = Sim::new();
+    sim.answer_all(BUSY);
+    sim.send(A, [key(KeyUsage::A, true), key(KeyUsage::A, false)]);
+    sim.run(1500);
+    assert!(sim.attempts > 50, "it is tried often: {}", sim.attempts);
+    assert!(sim.log.is_empty());
+    sim.answer_all(WRITTEN);
+    sim.run(20);
+    assert_eq!(sim.keys(), [A_DOWN, UP]);
+    assert_eq!(sim.notice(), (true, String::new()));
+}
+
+#[test]
+fn the_newest_position_comes_before_the_click() {
+    let mut sim = Sim::new();
+    sim.answer_all(BUSY);
+    for x in 1..=500 {
+        sim.send(A, [place(x)]);
+        sim.run(1);
+    }
+    sim.send(A, [left(true), left(false), place(7)]);
+    sim.run(50);
+    sim.answer_all(WRITTEN);
+    sim.run(20);
+    let want = ["00f40100000000", "01f40100000000", "00f40100000000", "00070000000000"];
+    assert_eq!(sim.got(HidDevice::Absolute), want);
+}
+
+#[test]
+fn relative_moves_under_eagain_sum_up() {
+    let mut sim = Sim::new();
+    sim.answer_all(BUSY);
+    for _ in 0..100 {
+        sim.send(A, [InputEvent::PointerRelative { dx: 3, dy: -1 }]);
+        sim.run(1);
+    }
+    sim.answer_all(WRITTEN);
+    sim.run(20);
+    let reports = sim.got(HidDevice::Relative);
+    let sum: i32 =
+        reports.iter().map(|r| i32::from(u8::from_str_radix(&r[2..4], 16).unwrap() as i8)).sum();
+    assert_eq!((sum, reports.len()), (300, 4), "the first, then the sum in three");
+}
+
+#[test]
+fn a_click_is_held_and_chords_nest() {
+    let mut sim = Sim::new();
+    let modifiers = vec![KeyUsage::LEFT_CONTROL, KeyUsage::LEFT_ALT];
+    sim.send(A, [key(KeyUsage::LEFT_ALT, true)]);
+    sim.send(A, [InputEvent::Tap { usage: KeyUsage::DELETE_FORWARD, modifiers }, key(KeyUsage::B, true)]);
+    sim.run(100);
+    let a = "0400000000000000";
+    let (ca, cad) = ("0500000000000000", "05004c0000000000");
+    assert_eq!(sim.keys(), [a, ca, cad, ca, a, "0400050000000000"], "Alt was held before and stays");
+    let at: Vec<u64> = sim.log.iter().map(|l| l.0).collect();
+    assert!(at[3] - at[2] >= CLICK_HOLD.as_millis() as u64);
+}
+
+#[test]
+fn a_click_is_held_from_the_moment_the_host_takes_it() {
+    let mut sim = Sim::new();
+    sim.answer_all(BUSY);
+    sim.send(A, [InputEvent::Tap { usage: KeyUsage::A, modifiers: vec![] }]);
+    sim.run(500);
+    sim.answer_all(WRITTEN);
+    sim.run(100);
+    assert_eq!(sim.keys(), [A_DOWN, UP]);
+    assert!(sim.log[1].0 - sim.log[0].0 >= 25);
+}
+
+#[test]
+fn text_is_typed_in_order_with_the_keys_around_it() {
+    let mut sim = Sim::new();
+    sim.send(A, [key(KeyUsage::B, true), key(KeyUsage::B, false), InputEvent::Text("aA".into())]);
+    sim.send(A, [key(KeyUsage::C, true)]);
+    sim.run(1000);
+    assert_eq!(
+        sim.keys(),
+        ["0000050000000000", UP, A_DOWN, UP, "0200040000000000", UP, "0000060000000000"]
+    );
+    let gap = sim.log[4].0 - sim.log[3].0;
+    assert!(gap >= TEXT_PACE.as_millis() as u64 && gap < 20, "{gap}");
+}
+
+#[test]
+fn shift_held_for_text_goes_up_and_another_session_goes_on() {
+    let mut sim = Sim::new();
+    sim.send(A, [key(KeyUsage::LEFT_SHIFT, true), InputEvent::Text("a".repeat(50))]);
+    sim.run(100);
+    sim.send(B, [place(1)]);
+    sim.run(1);
+    assert_eq!(sim.got(HidDevice::Absolute).len(), 1, "B does not wait for A's text");
+    assert_eq!(sim.keys()[..3], ["0200000000000000", UP, A_DOWN]);
+}
+
+#[test]
+fn release_all_and_session_end_stop_text_at_once() {
+    for ends in [false, true] {
+        let mut sim = Sim::new();
+        sim.send(A, [key(KeyUsage::LEFT_CONTROL, true), InputEvent::Text("aaaa".repeat(1000))]);
+        sim.run(100);
+        let before = sim.log.len();
+        if ends {
+            sim.engine.close(A);
+        } else {
+            sim.send(A, [InputEvent::ReleaseAll]);
+        }
+        sim.run(5000);
+        assert!(sim.log.len() <= before + 2, "{} then {}", before, sim.log.len());
+        assert_eq!(sim.keys().last(), Some(&UP));
+        assert!(sim.engine.state.is_all_up());
+    }
+}
+
+#[test]
+fn what_came_before_the_end_of_a_session_is_still_done() {
+    let mut sim = Sim::new();
+    sim.send(A, [InputEvent::Tap { usage: KeyUsage::A, modifiers: vec![] }, key(KeyUsage::B, true)]);
+    sim.engine.close(A);
+    sim.engine.close(B);
+    sim.run(100);
+    assert_eq!(sim.keys(), [A_DOWN, UP, "0000050000000000", UP]);
+    assert!(sim.engine.is_drained());
+}
+
+#[test]
+fn two_sessions_share_a_key() {
+    let mut sim = Sim::new();
+    sim.send(A, [key(KeyUsage::A, true)]);
+    sim.send(B, [key(KeyUsage::A, true)]);
+    sim.run(1);
+    sim.engine.close(A);
+    sim.run(1);
+    assert_eq!(sim.keys(), [A_DOWN]);
+    sim.send(B, [key(KeyUsage::A, false)]);
+    sim.run(1);
+    assert_eq!(sim.keys(), [A_DOWN, UP]);
+}
+
+#[test]
+fn a_reboot_discards_and_recovers_by_itself() {
+    let mut sim = Sim::new();
+    sim.send(A, [key(KeyUsage::LEFT_SHIFT, true), place(500)]);
+    sim.run(1);
+    sim.answer_all(GONE);
+    sim.send(A, [key(KeyUsage::A, true), InputEvent::Text("rm -rf /\n".into())]);
+    sim.run(10_000);
+    let (is_connected, notice) = sim.notice();
+    assert!(!is_connected && notice.contains("USB"), "{notice}");
+    assert!(sim.attempts < 30, "cheap: {}", sim.attempts);
+    assert!(sim.reopens > 0, "a gadget built anew has a new node");
+    sim.send(A, [key(KeyUsage::B, true), place(600)]);
+    sim.forget();
+    sim.answer_all(WRITTEN);
+    sim.run(1100);
+    assert_eq!(sim.keys(), [UP], "nothing old is replayed");
+    assert_eq!(sim.got(HidDevice::Absolute), ["00580200000000"], "only the last position");
+    assert_eq!(sim.got(HidDevice::Relative), ["0000000000"]);
+    assert_eq!(sim.got(HidDevice::Consumer), ["010000"]);
+    assert_eq!(sim.got(HidDevice::System), ["0200"]);
+    assert_eq!(sim.notice(), (true, String::new()));
+    sim.forget();
+    sim.send(A, [key(KeyUsage::LEFT_SHIFT, false), key(KeyUsage::A, true), key(KeyUsage::A, false)]);
+    sim.run(10);
+    assert_eq!(sim.keys(), [A_DOWN, UP]);
+}
+
+#[test]
+fn a_host_that_does_not_read_for_two_seconds_gets_nothing_old() {
+    let mut sim = Sim::new();
+    sim.send(A, [key(KeyUsage::LEFT_ALT, true)]);
+    sim.run(1);
+    sim.answer_all(BUSY);
+    sim.send(A, [key(KeyUsage::F4, true), key(KeyUsage::F4, false), place(9), InputEvent::Text("x".into())]);
+    sim.run(1990);
+    assert_eq!(sim.notice(), (true, String::new()), "patience");
+    sim.run(20);
+    let (is_connected, notice) = sim.notice();
+    assert!(!is_connected && notice.contains("discarded"), "{notice}");
+    sim.run(60_000);
+    sim.forget();
+    sim.answer_all(WRITTEN);
+    sim.run(1500);
+    assert_eq!(sim.keys(), [UP]);
+    assert_eq!(sim.got(HidDevice::Absolute), ["00090000000000"]);
+    assert_eq!(sim.notice(), (true, String::new()));
+}
+
+#[test]
+fn a_failed_device_is_reopened() {
+    let mut sim = Sim::new();
+    sim.answer_all(Err("Input/output error".into()));
+    sim.send(A, [key(KeyUsage::A, true)]);
+    sim.run(200);
+    assert!(sim.reopens >= 1);
+    assert!(sim.notice().1.contains("Input/output error"));
+    sim.answer_all(WRITTEN);
+    sim.run(1100);
+    assert_eq!(sim.keys(), [UP]);
+}
+
+/// A boot menu polls the keyboard only. The first move is lost on it, the keys are not.
+#[test]
+fn a_boot_menu_that_reads_only_the_keyboard_gets_its_keys() {
+    let mut sim = Sim::new();
+    sim.answers[1] = BUSY;
+    sim.send(A, [place(1), key(KeyUsage::F2, true), key(KeyUsage::F2, false)]);
+    sim.run(150);
+    assert_eq!(sim.keys().len(), 2, "a move does not hold keys back for long");
+    for n in 0..40 {
+        sim.send(A, [place(n), left(true), left(false), key(KeyUsage::A, true), key(KeyUsage::A, false)]);
+        sim.run(100);
+    }
+    let presses = sim.keys().iter().filter(|k| **k == A_DOWN).count();
+    assert_eq!(presses, 40);
+    let (is_connected, notice) = sim.notice();
+    assert!(is_connected && notice.contains("mouse"), "{notice}");
+    sim.answers[1] = WRITTEN;
+    sim.run(1500);
+    assert_eq!(sim.got(HidDevice::Absolute), ["00270000000000"], "no old click, only the place");
+    assert_eq!(sim.notice(), (true, String::new()));
+}
+
+#[test]
+fn a_pointer_nobody_reads_does_not_say_that_the_keyboard_is_gone() {
+    let mut sim = Sim::new();
+    sim.answers[1] = BUSY;
+    sim.send(A, [place(1)]);
+    sim.run(3000);
+    let (is_connected, notice) = sim.notice();
+    assert!(is_connected && notice.contains("mouse"), "{notice}");
+}
+
+#[test]
+fn locks_follow_the_led_and_only_the_led() {
+    let mut sim = Sim::new();
+    let caps = |is_on| InputEvent::Lock { lock: LockKey::CapsLock, is_on };
+    sim.send(A, [caps(true)]);
+    sim.run(100);
+    assert_eq!(sim.keys().len(), 0, "no LED report has ever come");
+    sim.engine.set_leds(LedState::default());
+    sim.send(A, [caps(false), caps(true), caps(true)]);
+    sim.run(100);
+    assert_eq!(sim.keys(), ["0000390000000000", UP], "one click, also before the LED answers");
+    sim.engine.set_leds(LedState::from_report(2));
+    sim.forget();
+    sim.send(A, [caps(true), InputEvent::Text("aB1".into())]);
+    sim.run(500);
+    assert_eq!(sim.keys(), ["0200040000000000", UP, "0000050000000000", UP, "00001e0000000000", UP]);
+    sim.forget();
+    sim.answer_all(GONE);
+    sim.send(A, [key(KeyUsage::A, true)]);
+    sim.run(100);
+    sim.answer_all(WRITTEN);
+    sim.run(2000);
+    sim.forget();
+    sim.send(A, [caps(false)]);
+    sim.run(100);
+    assert_eq!(sim.keys().len(), 0, "what the host before the reboot showed is no truth");
+}
+
+#[test]
+fn a_click_on_a_lock_that_shows_no_effect_is_believed_for_a_second_only() {
+    let mut sim = Sim::new();
+    sim.engine.set_leds(LedState::default());
+    let num = InputEvent::Lock { lock: LockKey::NumLock, is_on: true };
+    sim.send(A, [num.clone()]);
+    sim.run(900);
+    sim.send(A, [num.clone()]);
+    sim.run(200);
+    assert_eq!(sim.keys().len(), 2);
+    sim.send(A, [num]);
+    sim.run(100);
+    assert_eq!(sim.keys().len(), 4);
+}
+
+#[test]
+fn what_cannot_be_typed_is_told_for_a_while() {
+    let mut sim = Sim::new();
+    sim.send(A, [InputEvent::Text("aé€b".into())]);
+    sim.run(200);
+    assert_eq!(sim.keys(), [A_DOWN, UP, "0000050000000000", UP]);
+    let health = sim.engine.health(sim.now);
+    assert_eq!(health.characters_not_typed, 2);
+    assert!(health.is_connected && health.notice.contains("left out") && !health.notice.contains('é'));
+    sim.run(11_000);
+    assert_eq!(sim.notice(), (true, String::new()));
+}
+
+#[test]
+fn after_a_restart_everything_is_lifted_first() {
+    let mut sim = Sim::new();
+    sim.engine = Engine::new(Ok(Layout::by_name("us").unwrap()), true);
+    sim.engine.open(A, Arc::default());
+    sim.send(A, [key(KeyUsage::A, true)]);
+    sim.run(10);
+    let devices: Vec<_> = sim.log.iter().map(|l| l.1).collect();
+    let all = [HidDevice::Keyboard, HidDevice::Relative, HidDevice::Consumer, HidDevice::System];
+    assert_eq!(devices[..4], all, "no absolute report: it would move the pointer");
+    assert_eq!(sim.keys(), [UP, A_DOWN]);
+}
+
+#[test]
+fn media_keys_click_on_their_own_device() {
+    let mut sim = Sim::new();
+    sim.send(A, [InputEvent::Consumer(ConsumerUsage(0xE2)), InputEvent::Wheel { vertical: -1, horizontal: 0 }]);
+    sim.run(10);
+    assert_eq!(sim.got(HidDevice::Consumer), ["01e200", "010000"]);
+    assert_eq!(sim.got(HidDevice::Absolute), ["0000000000ff00"]);
+}
+
+fn event() -> impl Strategy<Value = InputEvent> {
+    prop_oneof![
+        4 => (0u8..12, any::<bool>()).prop_map(|(k, d)| key(KeyUsage(if k < 3 { 0xE0 + k } else { k + 1 }), d)),
+        2 => any::<bool>().prop_map(left),
+        2 => any::<u16>().prop_map(place),
+        1 => (-300i32..300).prop_map(|dx| InputEvent::PointerRelative { dx, dy: 1 }),
+        1 => (-3i32..3).prop_map(|vertical| InputEvent::Wheel { vertical, horizontal: 0 }),
+        1 => Just(InputEvent::Tap { usage: KeyUsage::A, modifiers: vec![KeyUsage::LEFT_CONTROL] }),
+        1 => Just(InputEvent::Text("aB\n".into())),
+        1 => Just(InputEvent::Lock { lock: LockKey::CapsLock, is_on: true }),
+        1 => Just(InputEvent::ReleaseAll),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    /// Whatever sessions do and however the host behaves: once it reads again and all sessions are gone, the last
+    /// reports say that everything is up, and in between no key is down that no session ever pressed.
+    #[test]
+    fn everything_is_up_in_the_end(
+        deeds in proptest::collection::vec((any::<bool>(), event(), 0u64..700, 0u8..20, 0usize..5), 1..60)
+    ) {
+        let mut sim = Sim::new();
+        sim.engine.set_leds(LedState::default());
+        let mut pressed = BTreeSet::from([0u8, KeyUsage::A.0, KeyUsage::B.0, 0x28, 0x39]);
+        for (is_a, event, wait, mood, lane) in deeds {
+            if let InputEvent::Key { usage, is_down: true } = &event {
+                pressed.insert(usage.0);
+            }
+            match mood {
+                0 => sim.answer_all(GONE),
+                1 => sim.answer_all(BUSY),
+                2 => sim.answer_all(Err("broken".into())),
+                3 | 4 if lane < 4 => sim.answers[lane] = BUSY,
+                5..=9 => sim.answer_all(WRITTEN),
+                _ => {}
+            }
+            sim.send(if is_a { A } else { B }, [event]);
+            sim.run(wait);
+        }
+        sim.answer_all(WRITTEN);
+        sim.engine.close(A);
+        sim.run(1500);
+        sim.engine.close(B);
+        sim.run(3000);
+        prop_assert!(sim.engine.state.is_all_up() && sim.engine.is_drained());
+        prop_assert!(sim.notice().0);
+        for device in [HidDevice::Keyboard, HidDevice::Absolute, HidDevice::Relative] {
+            let reports = sim.got(device);
+            let byte = |r: &str, n: usize| u8::from_str_radix(&r[2 * n..2 * n + 2], 16).unwrap();
+            if let Some(last) = reports.last() {
+                prop_assert_eq!(byte(last, 0), 0, "{:?}", device);
+                if device == HidDevice::Keyboard {
+                    prop_assert_eq!(*last, UP);
+                }
+            }
+            if device == HidDevice::Keyboard {
+                for report in reports {
+                    for n in 2..8 {
+                        let usage = byte(report, n);
+                        prop_assert!(usage == 1 || pressed.contains(&usage), "{} in {}", usage, report);
+                    }
+                }
+            }
+        }
+    }
+}
