@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::capture::{RawFrame, RawPlane};
+use super::capture::{Colours, RawFrame, RawPlane};
 use super::font;
 use crate::video::format::{PixelFormat, Resolution};
 
@@ -124,6 +124,7 @@ impl Canvas {
             format: PixelFormat::Yuyv,
             resolution: self.resolution,
             planes: [plane, RawPlane::EMPTY, RawPlane::EMPTY],
+            colours: Colours::Bt601,
             captured_at,
         }
     }

@@ -16,7 +16,8 @@ pub fn changed_stripes(current: &RawFrame<'_>, previous: &RawFrame<'_>) -> Strip
         let first = index * STRIPE_ROWS as usize;
         let rows = (STRIPE_ROWS as usize).min(height as usize - first);
         let is_equal = shapes.iter().zip(&current.planes).zip(&previous.planes).all(|((shape, a), b)| {
-            shape.bytes == 0 || are_rows_equal(a, b, first / shape.rows_per, rows / shape.rows_per, shape.bytes)
+            shape.bytes == 0
+                || are_rows_equal(a, b, first / shape.rows_per, rows / shape.rows_per, shape.bytes)
         });
         if !is_equal {
             stripes.mark(index);
@@ -43,6 +44,7 @@ fn are_rows_equal(a: &RawPlane<'_>, b: &RawPlane<'_>, first: usize, rows: usize,
 #[allow(clippy::disallowed_methods, reason = "tests own their clocks")]
 mod tests {
     use super::*;
+    use crate::media::capture::Colours;
     use crate::video::format::{PixelFormat, Resolution};
     use std::time::Instant;
 
@@ -51,6 +53,7 @@ mod tests {
             format: PixelFormat::Yuyv,
             resolution: Resolution::new(8, 40),
             planes: [RawPlane { data, stride }, RawPlane::EMPTY, RawPlane::EMPTY],
+            colours: Colours::Bt601,
             captured_at: Instant::now(),
         }
     }
@@ -83,7 +86,11 @@ mod tests {
         after[8 * 8] ^= 1;
         let nv12 = |chroma| RawFrame {
             format: PixelFormat::Nv12,
-            planes: [RawPlane { data: &luma, stride: 8 }, RawPlane { data: chroma, stride: 8 }, RawPlane::EMPTY],
+            planes: [
+                RawPlane { data: &luma, stride: 8 },
+                RawPlane { data: chroma, stride: 8 },
+                RawPlane::EMPTY,
+            ],
             ..yuyv(&luma, 8)
         };
         assert_eq!(changed(&nv12(&after), &nv12(&before)), [(16, 16)]);

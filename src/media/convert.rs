@@ -6,7 +6,7 @@ use yuv::{
     bgr_to_yuv420, uyvy422_to_yuv420, yuyv422_to_yuv420,
 };
 
-use super::capture::{RawFrame, RawPlane};
+use super::capture::{Colours, RawFrame, RawPlane};
 use super::picture::{I420Picture, I420Rows, Stripes};
 use crate::video::format::PixelFormat;
 
@@ -37,6 +37,9 @@ pub fn convert_stripes(
     for (first, count) in stripes.runs() {
         let count = count.min(even.height - first);
         convert_rows(frame, first as usize, count as usize, picture.rows_mut(first, count))?;
+        if let Some(map) = Recolour::of(frame.colours).filter(|_| frame.format != PixelFormat::Bgr24) {
+            map.apply(picture.rows_mut(first, count), even.width as usize);
+        }
     }
     Ok(())
 }
@@ -150,6 +153,60 @@ fn split_pairs(source: &[u8], u: &mut [u8], v: &mut [u8]) {
     }
     for (pair, v) in source.chunks_exact(2).zip(v.iter_mut()) {
         *v = (u16::from_le_bytes([pair[0], pair[1]]) >> 8) as u8;
+    }
+}
+
+/// A linear map of luma and chroma, in 1/8192.
+struct Recolour {
+    luma_from: i32,
+    luma: i32,
+    /// What Cb and Cr add to luma.
+    luma_chroma: [i32; 2],
+    cb: [i32; 2],
+    cr: [i32; 2],
+}
+
+impl Recolour {
+    /// The map to BT.601 limited range; `None` if there is nothing to do.
+    fn of(colours: Colours) -> Option<Self> {
+        let (is_bt709, is_full) = match colours {
+            Colours::Bt601 => return None,
+            Colours::Bt601Full => (false, true),
+            Colours::Bt709 => (true, false),
+            Colours::Bt709Full => (true, true),
+        };
+        // From BT.709 to BT.601 (both ITU-R), for values of which luma spans 219 steps and chroma 224.
+        let (y, cb, cr) = if is_bt709 {
+            ([0.101_579, 0.196_076], [0.989_854, -0.110_653], [-0.072_453, 0.983_398])
+        } else {
+            ([0.0, 0.0], [1.0, 0.0], [0.0, 1.0])
+        };
+        let (luma, chroma, luma_from) =
+            if is_full { (219.0 / 255.0, 224.0 / 255.0, 0) } else { (1.0, 1.0, 16) };
+        let fixed = |part: f64| (part * 8192.0).round() as i32;
+        let scaled = |pair: [f64; 2]| pair.map(|part| fixed(part * chroma));
+        Some(Self { luma_from, luma: fixed(luma), luma_chroma: scaled(y), cb: scaled(cb), cr: scaled(cr) })
+    }
+
+    /// Maps rows in place; `width` and the number of rows are even.
+    fn apply(&self, rows: I420Rows<'_>, width: usize) {
+        let byte =
+            |fixed: i32, offset: i32| ((fixed + 4096) >> 13).saturating_add(offset).clamp(0, 255) as u8;
+        let pairs = rows.y.chunks_exact_mut(2 * width);
+        let chroma = rows.u.chunks_exact_mut(width / 2).zip(rows.v.chunks_exact_mut(width / 2));
+        for (luma, (us, vs)) in pairs.zip(chroma) {
+            let (upper, lower) = luma.split_at_mut(width);
+            let blocks = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+            for ((upper, lower), (u, v)) in blocks.zip(us.iter_mut().zip(vs.iter_mut())) {
+                let (cb, cr) = (i32::from(*u) - 128, i32::from(*v) - 128);
+                let add = self.luma_chroma[0] * cb + self.luma_chroma[1] * cr;
+                for y in upper.iter_mut().chain(lower) {
+                    *y = byte((i32::from(*y) - self.luma_from) * self.luma + add, 16);
+                }
+                *u = byte(self.cb[0] * cb + self.cb[1] * cr, 128);
+                *v = byte(self.cr[0] * cb + self.cr[1] * cr, 128);
+            }
+        }
     }
 }
 

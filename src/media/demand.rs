@@ -28,10 +28,8 @@ pub fn merge<'a>(requests: impl IntoIterator<Item = &'a VideoRequest>, max_fps: 
     for request in requests {
         let (fps, quality) = (request.max_fps.clamp(1, 120), request.quality_percent.clamp(20, 4000));
         let so_far = merged.unwrap_or(Demand { fps, quality_percent: quality });
-        merged = Some(Demand {
-            fps: so_far.fps.max(fps),
-            quality_percent: so_far.quality_percent.min(quality),
-        });
+        merged =
+            Some(Demand { fps: so_far.fps.max(fps), quality_percent: so_far.quality_percent.min(quality) });
     }
     merged.map(|demand| Demand { fps: demand.fps.min(max_fps.clamp(1, 120)), ..demand })
 }

@@ -109,7 +109,8 @@ impl Pipeline {
         let thread = receiver.and_then(|receiver| {
             let worker =
                 Worker::new(source, max_fps, fanout.clone(), state, stats.clone(), receiver, stop.clone());
-            let spawned = std::thread::Builder::new().name("media-pipeline".into()).spawn(move || worker.run());
+            let spawned =
+                std::thread::Builder::new().name("media-pipeline".into()).spawn(move || worker.run());
             spawned.map_err(|error| tracing::error!(%error, "the video pipeline cannot start")).ok()
         });
         if thread.is_none() {

@@ -68,11 +68,7 @@ impl Drop for CloseOnDrop {
 /// What a display shows while its source is in `state`.
 pub(super) fn display_state(state: SourceState) -> DisplayState {
     let original_resolution = state.resolution.unwrap_or(card::DEFAULT_SIZE);
-    DisplayState {
-        resolution: original_resolution.to_even(),
-        original_resolution,
-        signal: state.signal,
-    }
+    DisplayState { resolution: original_resolution.to_even(), original_resolution, signal: state.signal }
 }
 
 impl Worker {
@@ -177,7 +173,11 @@ impl Worker {
         }
     }
 
-    fn try_encode(&mut self, demand: Demand, wants_keyframe: bool) -> Result<EncodedFrame, encode::EncodeError> {
+    fn try_encode(
+        &mut self,
+        demand: Demand,
+        wants_keyframe: bool,
+    ) -> Result<EncodedFrame, encode::EncodeError> {
         let resolution = self.picture.resolution();
         if self.encoder.as_ref().is_some_and(|e| e.resolution() != resolution) {
             self.encoder = None;
@@ -242,7 +242,11 @@ impl Worker {
             self.is_dirty = true;
             self.captured_at = captured_at;
         }
-        self.show(DisplayState { resolution: even, original_resolution: original, signal: SignalState::Active });
+        self.show(DisplayState {
+            resolution: even,
+            original_resolution: original,
+            signal: SignalState::Active,
+        });
     }
 
     /// Draws the card of a new state; a live picture of the right size stays.

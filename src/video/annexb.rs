@@ -74,8 +74,7 @@ pub fn is_self_contained(access_unit: &[u8]) -> bool {
 
 /// Whether every start code has four bytes, the first one at the very beginning.
 pub fn has_long_start_codes(stream: &[u8]) -> bool {
-    stream.starts_with(&[0, 0, 0, 1])
-        && stream.windows(4).skip(1).all(|w| w[1..] != [0, 0, 1] || w[0] == 0)
+    stream.starts_with(&[0, 0, 0, 1]) && stream.windows(4).skip(1).all(|w| w[1..] != [0, 0, 1] || w[0] == 0)
 }
 
 /// What we read from a sequence parameter set.
@@ -160,7 +159,8 @@ pub fn parse_sps(unit: &[u8]) -> Option<SpsInfo> {
         full.checked_sub(a.checked_add(b)?.checked_mul(unit)?).filter(|left| *left > 0)
     };
     let width = cut(width_mbs.checked_mul(16)?, crop[0], crop[1], unit_x)?;
-    let height = cut(height_units.checked_mul(16)?.checked_mul(2 - is_progressive)?, crop[2], crop[3], unit_y)?;
+    let height =
+        cut(height_units.checked_mul(16)?.checked_mul(2 - is_progressive)?, crop[2], crop[3], unit_y)?;
     let (mut is_full_range, mut matrix) = (false, 2);
     if r.bits(1)? == 1 {
         if r.bits(1)? == 1 && r.bits(8)? == 255 {

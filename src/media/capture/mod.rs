@@ -30,8 +30,25 @@ pub struct RawFrame<'a> {
     pub resolution: Resolution,
     /// One plane for packed formats, two for NV12 (Y, UV), three for YU12.
     pub planes: [RawPlane<'a>; 3],
+    /// What its numbers mean.
+    pub colours: Colours,
     /// When it was captured.
     pub captured_at: Instant,
+}
+
+/// What luma and chroma values of a captured picture mean. Encoders get BT.601 limited range, because that is
+/// what controllers take everything for (reference: session 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colours {
+    /// BT.601, 16..=235: needs no change.
+    #[default]
+    Bt601,
+    /// BT.601, 0..=255, as many USB grabbers give.
+    Bt601Full,
+    /// BT.709, 16..=235, as HDMI has it from 720 lines up.
+    Bt709,
+    /// BT.709, 0..=255.
+    Bt709Full,
 }
 
 /// The newest frame and the one that the source lent before it.

@@ -233,9 +233,7 @@ fn size_of(card: &TestCard) -> Resolution {
 
 /// The pixel of a pointer position of 0..=32767.
 fn place((x, y): (u16, u16), size: Resolution) -> (u32, u32) {
-    let scale = |position: u16, extent: u32| {
-        (u32::from(position.min(32767)) * (extent - 1) + 16383) / 32767
-    };
+    let scale = |position: u16, extent: u32| (u32::from(position.min(32767)) * (extent - 1) + 16383) / 32767;
     (scale(x, size.width), scale(y, size.height))
 }
 
@@ -278,8 +276,20 @@ fn draw_pointer(canvas: &mut Canvas, (x, y): (u32, u32), arm: u32, is_down: bool
     for (extra, colour) in [(2, Colour::BLACK), (0, colour)] {
         let (arm, thick) = (arm + extra, thick + extra);
         let start = |centre: u32, reach: u32| centre.saturating_sub(reach);
-        canvas.fill(start(x, arm), start(y, thick), x + arm - start(x, arm), y + thick - start(y, thick), colour);
-        canvas.fill(start(x, thick), start(y, arm), x + thick - start(x, thick), y + arm - start(y, arm), colour);
+        canvas.fill(
+            start(x, arm),
+            start(y, thick),
+            x + arm - start(x, arm),
+            y + thick - start(y, thick),
+            colour,
+        );
+        canvas.fill(
+            start(x, thick),
+            start(y, arm),
+            x + thick - start(x, thick),
+            y + arm - start(y, arm),
+            colour,
+        );
     }
 }
 

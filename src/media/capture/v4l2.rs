@@ -60,7 +60,10 @@ struct Device {
 
 impl std::fmt::Debug for V4l2Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("V4l2Source").field("path", &self.path).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("V4l2Source")
+            .field("path", &self.path)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -279,7 +282,9 @@ impl Device {
         let device = v4l::Device::with_path(path)?;
         let fd = device.handle().fd();
         let Some(api) = v4l2_sys::api_of(fd)? else {
-            return Err(io::Error::other("this device does not capture video; name another one in the config"));
+            return Err(io::Error::other(
+                "this device does not capture video; name another one in the config",
+            ));
         };
         let has_events = v4l2_sys::subscribe_source_change(fd).is_ok();
         let now = Instant::now();
@@ -309,7 +314,7 @@ impl Device {
                 self.format = None;
                 self.look_at = Instant::now() + LOOK;
                 let signal = match error.raw_os_error() {
-                    Some(libc::ENOLINK) if v4l2_sys::has_cable(self.fd()) == Some(false) => SignalState::NoCable,
+                    // Without a cable or with the computer off: 5 V on the cable would not tell them apart.
                     Some(libc::ENOLINK) => SignalState::NoSignal,
                     Some(libc::ERANGE) => SignalState::OutOfRange,
                     Some(libc::ENODEV | libc::ENXIO | libc::EBADF) => return Err(error),
@@ -349,7 +354,9 @@ impl Device {
         }
         match v4l2_sys::query_timings(self.fd()) {
             Ok(timings) => Ok(Some(timings)),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::ENODATA | libc::EINVAL)) => {
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::ENODATA | libc::EINVAL)) =>
+            {
                 self.has_timings = false;
                 Ok(None)
             }
@@ -380,7 +387,8 @@ impl Device {
             }
         }
         let names: Vec<_> = offered.iter().map(|f| String::from_utf8_lossy(f).into_owned()).collect();
-        let text = format!("none of its formats is known ({}); use a device with YUYV or NV12", names.join(" "));
+        let text =
+            format!("none of its formats is known ({}); use a device with YUYV or NV12", names.join(" "));
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 }
@@ -402,7 +410,9 @@ fn best_size(device: &v4l::Device, fourcc: [u8; 4]) -> Option<Resolution> {
         let intervals = device.enum_frameintervals(code, size.width, size.height).unwrap_or_default();
         let fps = |interval: &v4l::FrameInterval| match &interval.interval {
             FrameIntervalEnum::Discrete(f) => u64::from(f.denominator) / u64::from(f.numerator.max(1)),
-            FrameIntervalEnum::Stepwise(s) => u64::from(s.min.denominator) / u64::from(s.min.numerator.max(1)),
+            FrameIntervalEnum::Stepwise(s) => {
+                u64::from(s.min.denominator) / u64::from(s.min.numerator.max(1))
+            }
         };
         let most = intervals.iter().map(fps).max().unwrap_or(0);
         let worth = (most.min(20), u64::from(size.width) * u64::from(size.height));

@@ -10,7 +10,7 @@ use std::time::Instant;
 use v4l::device::Handle;
 
 use super::v4l2_sys::{self, Api, DriverFormat, Filled, MOST_PLANES, Mapping};
-use super::{FramePair, RawFrame, RawPlane, plane_shapes};
+use super::{Colours, FramePair, RawFrame, RawPlane, plane_shapes};
 use crate::video::format::PixelFormat;
 
 /// Up to three are ours (waiting, lent, held back), two stay with the driver.
@@ -142,6 +142,13 @@ impl Stream {
             format: self.pixels,
             resolution: self.format.resolution,
             planes: planes_of(&self.format, self.pixels, &memory),
+            colours: match (self.format.is_bt709, self.format.is_full_range) {
+                _ if self.pixels == PixelFormat::Bgr24 => Colours::Bt601,
+                (false, false) => Colours::Bt601,
+                (false, true) => Colours::Bt601Full,
+                (true, false) => Colours::Bt709,
+                (true, true) => Colours::Bt709Full,
+            },
             captured_at: taken.at,
         })
     }
@@ -192,7 +199,15 @@ mod tests {
     fn format(strides: [u32; 2], planes: usize) -> DriverFormat {
         let mut all = [0; MOST_PLANES];
         all[..2].copy_from_slice(&strides);
-        DriverFormat { fourcc: [0; 4], resolution: Resolution::new(6, 4), strides: all, planes }
+        let resolution = Resolution::new(6, 4);
+        DriverFormat {
+            fourcc: [0; 4],
+            resolution,
+            strides: all,
+            planes,
+            is_bt709: false,
+            is_full_range: false,
+        }
     }
 
     #[test]

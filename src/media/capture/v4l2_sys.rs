@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 
 use v4l::v4l_sys::{
     V4L2_BUF_FLAG_ERROR, V4L2_EVENT_SOURCE_CHANGE, v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
-    v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, v4l2_buffer, v4l2_capability, v4l2_control, v4l2_dv_timings,
+    v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, v4l2_buffer, v4l2_capability, v4l2_dv_timings,
     v4l2_event, v4l2_event_subscription, v4l2_fmtdesc, v4l2_format, v4l2_memory_V4L2_MEMORY_MMAP, v4l2_plane,
     v4l2_requestbuffers,
 };
@@ -17,8 +17,6 @@ use crate::video::format::Resolution;
 
 /// Most memory planes of a buffer (kernel: VIDEO_MAX_PLANES).
 pub const MOST_PLANES: usize = 8;
-/// `V4L2_CID_DV_RX_POWER_PRESENT`: whether there are 5 V on the cable.
-const CID_POWER_PRESENT: u32 = 0x00a0_0964;
 
 /// Which of the two streaming interfaces a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +38,10 @@ pub struct DriverFormat {
     pub strides: [u32; MOST_PLANES],
     /// Memory planes, 1..=8.
     pub planes: usize,
+    /// Whether luma and chroma follow BT.709.
+    pub is_bt709: bool,
+    /// Whether luma and chroma use 0..=255.
+    pub is_full_range: bool,
 }
 
 /// Timings as the receiver measured them.
@@ -147,11 +149,7 @@ pub fn api_of(fd: RawFd) -> io::Result<Option<Api>> {
         return Ok(None);
     }
     let (single, multi) = (v4l::v4l_sys::V4L2_CAP_VIDEO_CAPTURE, v4l::v4l_sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE);
-    Ok(if has(single) {
-        Some(Api::Single)
-    } else {
-        has(multi).then_some(Api::Multi)
-    })
+    Ok(if has(single) { Some(Api::Single) } else { has(multi).then_some(Api::Multi) })
 }
 
 /// What is on the cable now.
@@ -197,12 +195,6 @@ pub fn take_source_change(fd: RawFd) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Whether there are 5 V on the cable; `None` where the receiver cannot tell.
-pub fn has_cable(fd: RawFd) -> Option<bool> {
-    let mut control = v4l2_control { id: CID_POWER_PRESENT, value: 0 };
-    call(fd, vidioc::VIDIOC_G_CTRL, &mut control).ok().map(|()| control.value != 0)
 }
 
 /// The FourCCs that the device offers.
@@ -261,21 +253,47 @@ fn read_format(format: &v4l2_format, api: Api) -> DriverFormat {
             let pix = unsafe { format.fmt.pix };
             let mut strides = [0; MOST_PLANES];
             strides[0] = pix.bytesperline;
+            // SAFETY: both members of the inner union are the same number.
+            let encoding = unsafe { pix.__bindgen_anon_1.ycbcr_enc };
+            let (is_bt709, is_full_range) = colours(pix.colorspace, encoding, pix.quantization);
+            let (fourcc, planes) = (pix.pixelformat.to_le_bytes(), 1);
             let resolution = Resolution::new(pix.width, pix.height);
-            DriverFormat { fourcc: pix.pixelformat.to_le_bytes(), resolution, strides, planes: 1 }
+            DriverFormat { fourcc, resolution, strides, planes, is_bt709, is_full_range }
         }
         Api::Multi => {
             // SAFETY: as above.
             let pix = unsafe { format.fmt.pix_mp };
             let plane_formats = pix.plane_fmt;
+            // SAFETY: both members of the inner union are the same number.
+            let encoding = u32::from(unsafe { pix.__bindgen_anon_1.ycbcr_enc });
+            let (is_bt709, is_full_range) = colours(pix.colorspace, encoding, pix.quantization.into());
             DriverFormat {
                 fourcc: { pix.pixelformat }.to_le_bytes(),
                 resolution: Resolution::new(pix.width, pix.height),
                 strides: plane_formats.map(|plane| plane.bytesperline),
                 planes: usize::from(pix.num_planes).clamp(1, MOST_PLANES),
+                is_bt709,
+                is_full_range,
             }
         }
     }
+}
+
+/// BT.709 or not, full range or not, by the kernel's rules for "default" (videodev2.h: V4L2_MAP_YCBCR_ENC_DEFAULT,
+/// V4L2_MAP_QUANTIZATION_DEFAULT). BT.2020 counts as BT.709, which is nearer to it than BT.601.
+fn colours(colorspace: u32, encoding: u32, quantization: u32) -> (bool, bool) {
+    const SMPTE240M: u32 = 2;
+    const REC709: u32 = 3;
+    const JPEG: u32 = 7;
+    const BT2020: u32 = 10;
+    const DCI_P3: u32 = 12;
+    let is_bt709 = match encoding {
+        0 => [SMPTE240M, REC709, BT2020, DCI_P3].contains(&colorspace),
+        // V4L2_YCBCR_ENC_709, XV709, BT2020, BT2020_CONST_LUM, SMPTE240M
+        2 | 4 | 6 | 7 | 8 => true,
+        _ => false,
+    };
+    (is_bt709, quantization == 1 || (quantization == 0 && colorspace == JPEG))
 }
 
 /// Asks for `count` buffers (0 frees them) and returns how many there are.

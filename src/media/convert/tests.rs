@@ -50,7 +50,13 @@ fn planes_of(format: PixelFormat, size: Resolution, rgb: [u8; 3], padding: usize
 fn frame_of(format: PixelFormat, resolution: Resolution, planes: &[(Vec<u8>, usize)]) -> RawFrame<'_> {
     let plane =
         |n: usize| planes.get(n).map_or(RawPlane::EMPTY, |(data, stride)| RawPlane { data, stride: *stride });
-    RawFrame { format, resolution, planes: [plane(0), plane(1), plane(2)], captured_at: Instant::now() }
+    RawFrame {
+        format,
+        resolution,
+        planes: [plane(0), plane(1), plane(2)],
+        colours: Colours::Bt601,
+        captured_at: Instant::now(),
+    }
 }
 
 const FORMATS: [PixelFormat; 5] =
@@ -85,6 +91,36 @@ fn pure_colours_and_greys_stay_within_three() {
                         assert!(off <= 3, "{format:?} {size} {rgb:?} at {column},{row}: {got}");
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn other_colour_spaces_come_out_as_bt601_limited() {
+    let weights = |is_bt709| if is_bt709 { (0.2126, 0.0722) } else { (0.299, 0.114) };
+    for (colours, is_bt709, is_full) in
+        [(Colours::Bt601Full, false, true), (Colours::Bt709, true, false), (Colours::Bt709Full, true, true)]
+    {
+        for rgb in
+            [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 255, 255], [0, 0, 0], [90, 120, 200]]
+        {
+            let [r, g, b] = rgb.map(|c: u8| f64::from(c) / 255.0);
+            let (kr, kb) = weights(is_bt709);
+            let luma = kr * r + (1.0 - kr - kb) * g + kb * b;
+            let (from, span, chroma) = if is_full { (0.0, 255.0, 255.0) } else { (16.0, 219.0, 224.0) };
+            let byte = |x: f64| x.round().clamp(0.0, 255.0) as u8;
+            let y = byte(from + span * luma);
+            let u = byte(128.0 + chroma * (b - luma) / (2.0 * (1.0 - kb)));
+            let v = byte(128.0 + chroma * (r - luma) / (2.0 * (1.0 - kr)));
+            let size = Resolution::new(8, 4);
+            let planes = [(vec![y; 32], 8), ([u, v].repeat(8), 8)];
+            let frame = RawFrame { colours, ..frame_of(PixelFormat::Nv12, size, &planes) };
+            let mut picture = I420Picture::new(size);
+            convert_stripes(&frame, &Stripes::all(4), &mut picture).unwrap();
+            let got = to_rgb([picture.y()[31], picture.u()[7], picture.v()[7]]);
+            for (got, want) in got.iter().zip(rgb) {
+                assert!((got - i32::from(want)).abs() <= 3, "{colours:?} {rgb:?} became {got:?}");
             }
         }
     }
@@ -134,8 +170,7 @@ fn short_frames_and_other_sizes_are_refused() {
         assert_eq!(refused, Err(ConvertError::OtherSize));
         let last = planes.len() - 1;
         planes[last].0.pop();
-        let refused =
-            convert_stripes(&frame_of(format, size, &planes), &all, &mut I420Picture::new(size));
+        let refused = convert_stripes(&frame_of(format, size, &planes), &all, &mut I420Picture::new(size));
         assert_eq!(refused, Err(ConvertError::TooShort), "{format:?}");
     }
 }

@@ -9,10 +9,11 @@ use std::ptr::{NonNull, from_mut, null_mut};
 use bytes::BytesMut;
 use openh264_sys2::source::APILoader;
 use openh264_sys2::{
-    API as _, CAMERA_VIDEO_REAL_TIME, CM_SMPTE170M, CONSTANT_ID, CP_SMPTE170M, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT,
-    ENCODER_OPTION_TRACE_LEVEL, ISVCEncoder, ISVCEncoderVtbl, LOW_COMPLEXITY, PRO_BASELINE, RC_OFF_MODE,
-    SEncParamExt, SFrameBSInfo, SM_FIXEDSLCNUM_SLICE, SM_SINGLE_SLICE, SSourcePicture, TRC_SMPTE170M, VF_COMPONENT,
-    WELS_LOG_QUIET, videoFormatI420, videoFrameTypeI, videoFrameTypeIDR, videoFrameTypeP,
+    API as _, CAMERA_VIDEO_REAL_TIME, CM_SMPTE170M, CONSTANT_ID, CP_SMPTE170M,
+    ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, ENCODER_OPTION_TRACE_LEVEL, ISVCEncoder, ISVCEncoderVtbl,
+    LOW_COMPLEXITY, PRO_BASELINE, RC_OFF_MODE, SEncParamExt, SFrameBSInfo, SM_FIXEDSLCNUM_SLICE,
+    SM_SINGLE_SLICE, SSourcePicture, TRC_SMPTE170M, VF_COMPONENT, WELS_LOG_QUIET, videoFormatI420,
+    videoFrameTypeI, videoFrameTypeIDR, videoFrameTypeP,
 };
 
 use super::{EncodeError, EncodedPicture, Encoder};
@@ -254,7 +255,9 @@ mod tests {
 
     #[test]
     fn impossible_sizes_are_refused() {
-        for (width, height) in [(0, 0), (641, 480), (640, 481), (8, 640), (8192, 4320), (u32::MAX - 1, 1 << 31)] {
+        for (width, height) in
+            [(0, 0), (641, 480), (640, 481), (8, 640), (8192, 4320), (u32::MAX - 1, 1 << 31)]
+        {
             assert!(OpenH264::open(Resolution::new(width, height), 67).is_err(), "{width}x{height}");
         }
     }
