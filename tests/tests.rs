@@ -6,6 +6,7 @@
     reason = "tests may fail loudly and own their clocks"
 )]
 
+mod config;
 mod encoders;
 mod floors;
 mod golden;

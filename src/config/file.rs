@@ -1,0 +1,385 @@
+//! The configuration file as written: TOML, kebab-case, unknown keys refused, every fault told with its file,
+//! line and key and with what would be right. Nothing here is a default: see [`super::settings`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
+
+/// A fault in a configuration file, told as `FILE:LINE: KEY: what is wrong and what would be right`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// Line of the fault, from 1; `None` if the file could not be read at all.
+    pub line: Option<usize>,
+    /// The dotted key, empty if the fault belongs to none.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, " {}:", self.key)?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The whole file. Every section and every key may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ConfigFile {
+    /// `[server]`: without it nothing is registered anywhere.
+    pub server: Option<ServerSection>,
+    /// `[direct]`
+    pub direct: DirectSection,
+    /// `[lan]`
+    pub lan: LanSection,
+    /// `[security]`
+    pub security: SecuritySection,
+    /// `[app]`
+    pub app: AppSection,
+    /// `[[target]]`: exactly one in this release.
+    pub target: Vec<TargetSection>,
+    /// `[video]`
+    pub video: VideoSection,
+    /// `[hid]`
+    pub hid: HidSection,
+    /// `[log]`
+    pub log: LogSection,
+}
+
+/// `[server]`: the ID server to register with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServerSection {
+    /// `HOST[:PORT]` of hbbs.
+    pub host: String,
+    /// The server's public key (`id_ed25519.pub`), base64; hbbr asks for it if it was started with `-k`.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// `HOST[:PORT]` of hbbr, if it is not beside hbbs.
+    #[serde(default)]
+    pub relay: Option<String>,
+}
+
+/// `[direct]`: access by IP address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct DirectSection {
+    /// `ADDRESS:PORT` to listen on; without it there is no listener.
+    pub listen: Option<SocketAddr>,
+    /// Consent to sessions in clear.
+    pub allow_plaintext: Option<bool>,
+}
+
+/// `[lan]`: the local network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LanSection {
+    /// Answer the app's "Discovered" search.
+    pub discovery: Option<bool>,
+}
+
+/// `[security]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SecuritySection {
+    /// Refuse sessions in clear that come through a server.
+    pub require_encryption: Option<bool>,
+}
+
+/// `[app]`: how we look in the RustDesk app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AppSection {
+    /// The platform we say we are.
+    pub announce: Option<Announce>,
+}
+
+/// Values of `app.announce`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Announce {
+    /// Most menus, Ctrl+Alt+Del.
+    Windows,
+    /// Linux.
+    Linux,
+}
+
+/// One `[[target]]`: a computer behind this board.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TargetSection {
+    /// Shown as the host name in the app.
+    pub name: Option<String>,
+    /// The computer's operating system.
+    pub os: Option<Os>,
+    /// The keyboard layout set on the computer.
+    pub keyboard_layout: Option<String>,
+    /// `pointer.…`
+    pub pointer: PointerSection,
+}
+
+/// Values of `target.os`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Os {
+    /// Windows.
+    Windows,
+    /// Linux.
+    Linux,
+    /// macOS.
+    Macos,
+}
+
+/// `target.pointer`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct PointerSection {
+    /// Whether the app draws a pointer of its own.
+    pub local: Option<PointerLocal>,
+}
+
+/// Values of `target.pointer.local`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointerLocal {
+    /// Phones and slow lines yes, desktop apps no.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// `[video]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct VideoSection {
+    /// Where pictures come from.
+    pub source: Option<VideoSource>,
+    /// The capture device.
+    pub device: Option<PathBuf>,
+    /// Most frames a second.
+    pub max_fps: Option<u32>,
+}
+
+/// Values of `video.source`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VideoSource {
+    /// The moving test card.
+    Pattern,
+    /// A V4L2 capture device.
+    V4l2,
+}
+
+/// `[hid]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct HidSection {
+    /// Where reports go.
+    pub backend: Option<HidBackendName>,
+    /// Name of the USB gadget in configfs.
+    pub gadget: Option<String>,
+    /// The recording backend's file.
+    pub log: Option<PathBuf>,
+}
+
+/// Values of `hid.backend`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HidBackendName {
+    /// The USB gadget that `kvmdesk gadget up` builds.
+    Gadget,
+    /// No hardware: each report becomes a JSON line.
+    Recording,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LogSection {
+    /// How much is logged.
+    pub level: Option<LogLevel>,
+}
+
+/// Values of `log.level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// Also what works but should be looked at.
+    Warn,
+    /// Also what happens.
+    Info,
+    /// Also why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// A parsed file with its text, so that later faults can still name their line.
+#[derive(Debug, Clone, Default)]
+pub struct ParsedFile {
+    /// Where it came from.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// What it says.
+    pub file: ConfigFile,
+}
+
+/// Reads and parses a file.
+///
+/// # Errors
+/// [`ConfigError`] if it cannot be read, is no TOML, or has unknown keys or values.
+pub fn read(path: &Path) -> Result<ParsedFile, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError {
+        file: path.to_owned(),
+        line: None,
+        key: String::new(),
+        message: format!("cannot be read ({e}); name a readable file with --config"),
+    })?;
+    parse(path, text)
+}
+
+/// Parses a file's text; `path` is for messages only.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, text: String) -> Result<ParsedFile, ConfigError> {
+    let fault = |e: &toml::de::Error| {
+        let at = e.span().map_or(0, |s| s.start);
+        ConfigError {
+            file: path.to_owned(),
+            line: Some(line_of(&text, at)),
+            key: key_at(&text, at),
+            message: plain(e.message()),
+        }
+    };
+    let file: ConfigFile = toml::from_str(&text).map_err(|e| fault(&e))?;
+    let parsed = ParsedFile { path: path.to_owned(), text, file };
+    if parsed.file.target.len() > 1 {
+        return Err(parsed.error(
+            "target[1]",
+            "several targets come later: this release serves one computer, so keep exactly one [[target]]",
+        ));
+    }
+    Ok(parsed)
+}
+
+impl ParsedFile {
+    /// A fault of one key's value. The dotted `key` may have `[n]` for the n-th `[[…]]` table, from 0.
+    pub fn error(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        let line = offset_of(&self.text, key).map(|at| line_of(&self.text, at));
+        let key = key.replace("[0]", "").replace("[1]", "");
+        ConfigError { file: self.path.clone(), line, key, message: message.into() }
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1
+}
+
+/// The parser's words in one line, without its jargon where a user would stumble.
+fn plain(message: &str) -> String {
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = message
+        .replace("unknown field", "unknown key")
+        .replace("unknown variant", "unknown value")
+        .replace("missing field", "missing key")
+        .replace("invalid socket address syntax", "write ADDRESS:PORT, for instance 0.0.0.0:21118");
+    // An integer type's name says nothing to a user; its range does.
+    message
+        .replace("expected u32", "expected a whole number, 0 or more")
+        .replace("expected a boolean", "expected true or false, without quotes")
+}
+
+/// The dotted key whose key or value covers byte `at`, the innermost one.
+fn key_at(text: &str, at: usize) -> String {
+    fn in_table(table: &DeTable<'_>, at: usize, found: &mut Vec<String>) {
+        for (key, value) in table {
+            let is_on_key = key.span().contains(&at);
+            let before = found.len();
+            found.push(key.get_ref().to_string());
+            if is_on_key || in_value(value.get_ref(), at, found) || value.span().contains(&at) {
+                return;
+            }
+            found.truncate(before);
+        }
+    }
+    fn in_value(value: &DeValue<'_>, at: usize, found: &mut Vec<String>) -> bool {
+        let before = found.len();
+        match value {
+            DeValue::Table(table) => in_table(table, at, found),
+            DeValue::Array(items) => {
+                for item in items.iter() {
+                    if in_value(item.get_ref(), at, found) {
+                        return true;
+                    }
+                }
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+        found.len() > before
+    }
+    let mut found = vec![];
+    let (document, _) = DeTable::parse_recoverable(text);
+    in_table(document.get_ref(), at, &mut found);
+    found.join(".")
+}
+
+/// Byte offset of a dotted key, as [`ParsedFile::error`] spells it.
+fn offset_of(text: &str, key: &str) -> Option<usize> {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let mut table = document.get_ref();
+    let mut at = None;
+    for part in key.split('.') {
+        let (name, index) = match part.split_once('[') {
+            Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
+            None => (part, None),
+        };
+        let (spanned, value) = table.iter().find(|(k, _)| k.get_ref() == name)?;
+        at = Some(spanned.span().start);
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            DeValue::Array(items) => {
+                let item = items.get(index?)?;
+                at = Some(item.span().start);
+                match item.get_ref() {
+                    DeValue::Table(inner) => table = inner,
+                    DeValue::String(_)
+                    | DeValue::Integer(_)
+                    | DeValue::Float(_)
+                    | DeValue::Boolean(_)
+                    | DeValue::Datetime(_)
+                    | DeValue::Array(_) => return at,
+                }
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => return at,
+        }
+    }
+    at
+}

@@ -1,0 +1,508 @@
+//! Settings, resolved: defaults < file < environment < flags, each value with its [`Origin`]. What the rooms below
+//! are run with is built here; nothing below sees an `Option` that means "default".
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::crypto::identity::IdentityKeyPair;
+use crate::crypto::secret::Secret;
+use crate::hid::backend::BackendSettings;
+use crate::hid::backend::gadget::GadgetNodes;
+use crate::media::pipeline::{SourceSettings, VideoSettings};
+use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
+use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
+use crate::wire::endpoint::Endpoint;
+use crate::wire::id::{DeviceUuid, PeerId};
+
+use super::file::{
+    Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
+};
+
+/// Where the configuration file is looked for without `--config`.
+pub const DEFAULT_CONFIG: &str = "/etc/kvmdesk/kvmdesk.toml";
+/// The state directory without `--state-dir` and `KVMDESK_STATE_DIR`.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/kvmdesk";
+/// The port that the apps dial by IP address.
+pub const DIRECT_PORT: u16 = 21118;
+
+/// The environment variables that are read, with the key each one sets.
+pub const ENVIRONMENT: [(&str, &str); 4] = [
+    ("KVMDESK_STATE_DIR", "state-dir"),
+    ("KVMDESK_SERVER", "server.host"),
+    ("KVMDESK_SERVER_KEY", "server.key"),
+    ("KVMDESK_LOG", "log.level"),
+];
+
+/// Who said a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Nobody: it is built in.
+    Default,
+    /// The configuration file.
+    File,
+    /// An environment variable.
+    Environment,
+    /// A flag of the command line.
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+        })
+    }
+}
+
+/// One line of `check --show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The dotted key.
+    pub key: &'static str,
+    /// The value as text; secrets are `***`.
+    pub value: String,
+    /// Who said it.
+    pub origin: Origin,
+}
+
+/// What flags of the command line set; `None` is "not given".
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--state-dir`
+    pub state_dir: Option<PathBuf>,
+    /// `--server`
+    pub server_host: Option<String>,
+    /// `--key`
+    pub server_key: Option<String>,
+    /// `--direct`
+    pub direct_listen: Option<SocketAddr>,
+    /// What `--direct` implies.
+    pub direct_allow_plaintext: Option<bool>,
+    /// What `demo` implies.
+    pub video_source: Option<VideoSource>,
+    /// What `demo` implies.
+    pub hid_backend: Option<HidBackendName>,
+    /// `--hid-log`
+    pub hid_log: Option<PathBuf>,
+    /// `--log-level`
+    pub log_level: Option<LogLevel>,
+}
+
+/// The ID server.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// hbbs.
+    pub host: Endpoint,
+    /// The server's key, empty if none was given.
+    pub key: Secret<String>,
+    /// `HOST` or `HOST:PORT` of hbbr; `None` for what the ID server names.
+    pub relay: Option<String>,
+}
+
+/// Direct access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Whether sessions in clear are served (else they are told what to set).
+    pub is_plaintext_allowed: bool,
+}
+
+/// The computer behind the board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSettings {
+    /// Host name in the app.
+    pub name: String,
+    /// What it runs.
+    pub os: TargetOs,
+    /// Its keyboard layout.
+    pub keyboard_layout: String,
+    /// Whether the app draws a pointer.
+    pub local_pointer: LocalPointer,
+}
+
+/// Where reports go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HidChoice {
+    /// The USB gadget of this name in configfs.
+    Gadget {
+        /// Name in configfs.
+        name: String,
+    },
+    /// A log, or nowhere.
+    Recording {
+        /// The file, if any.
+        log: Option<PathBuf>,
+    },
+}
+
+/// Everything, resolved.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The ID server; `None`: no registration.
+    pub server: Option<ServerSettings>,
+    /// Direct access; `None`: no listener.
+    pub direct: Option<DirectSettings>,
+    /// Whether the LAN search is answered.
+    pub is_lan_discovery_on: bool,
+    /// Whether clear sessions through a server are refused.
+    pub is_encryption_required: bool,
+    /// The platform we say we are.
+    pub announce: AnnouncedPlatform,
+    /// The computer.
+    pub target: TargetSettings,
+    /// The picture.
+    pub video: VideoSettings,
+    /// The hands.
+    pub hid: HidChoice,
+    /// Log level word.
+    pub log_level: LogLevel,
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// Every value with its origin, in the order of the file.
+    pub shown: Vec<Shown>,
+    /// Sentences about settings that work but will surprise.
+    pub warnings: Vec<String>,
+}
+
+impl LogLevel {
+    /// The word, as written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// The level of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace].into_iter().find(|l| l.word() == word)
+    }
+}
+
+/// Picks the strongest of four sayings and notes it.
+struct Resolver {
+    shown: Vec<Shown>,
+}
+
+impl Resolver {
+    fn pick<T>(
+        &mut self,
+        key: &'static str,
+        sayings: [Option<T>; 4],
+        show: impl Fn(&T) -> String,
+    ) -> (Option<T>, Origin) {
+        let origins = [Origin::Default, Origin::File, Origin::Environment, Origin::Flag];
+        let strongest = sayings.into_iter().zip(origins).rev().find(|(said, _)| said.is_some());
+        let (value, origin) = strongest.unwrap_or((None, Origin::Default));
+        let text = value.as_ref().map_or_else(|| "(none)".to_owned(), show);
+        self.shown.push(Shown { key, value: text, origin });
+        (value, origin)
+    }
+}
+
+/// Resolves all settings. `environment` looks a variable up (an argument, so that tests and `demo` need no real one).
+///
+/// # Errors
+/// The first value that cannot be used, with file and line where it came from the file.
+pub fn resolve(
+    parsed: &ParsedFile,
+    environment: impl Fn(&str) -> Option<String>,
+    flags: &Overrides,
+) -> Result<Settings, ConfigError> {
+    let file = &parsed.file;
+    let empty = TargetSection::default();
+    let target = file.target.first().unwrap_or(&empty);
+    let env_error = |variable: &str, message: String| ConfigError {
+        file: PathBuf::from("environment"),
+        line: None,
+        key: variable.to_owned(),
+        message,
+    };
+    let mut r = Resolver { shown: vec![] };
+    let path = |p: &PathBuf| p.display().to_string();
+    let quiet = |_: &String| "***".to_owned();
+
+    let (state_dir, _) = r.pick(
+        "state-dir",
+        [
+            Some(PathBuf::from(DEFAULT_STATE_DIR)),
+            None,
+            environment("KVMDESK_STATE_DIR").map(PathBuf::from),
+            flags.state_dir.clone(),
+        ],
+        path,
+    );
+    let section = file.server.as_ref();
+    let (host, host_origin) = r.pick(
+        "server.host",
+        [None, section.map(|s| s.host.clone()), environment("KVMDESK_SERVER"), flags.server_host.clone()],
+        Clone::clone,
+    );
+    let (key, key_origin) = r.pick(
+        "server.key",
+        [
+            None,
+            section.and_then(|s| s.key.clone()),
+            environment("KVMDESK_SERVER_KEY"),
+            flags.server_key.clone(),
+        ],
+        quiet,
+    );
+    let (relay, _) =
+        r.pick("server.relay", [None, section.and_then(|s| s.relay.clone()), None, None], Clone::clone);
+    let complain = |key: &str, origin: Origin, message: String| match origin {
+        Origin::Environment => {
+            let variable = ENVIRONMENT.iter().find(|(_, k)| *k == key).map_or(key, |(v, _)| v);
+            env_error(variable, message)
+        }
+        Origin::Flag => ConfigError { file: "command line".into(), line: None, key: key.into(), message },
+        Origin::File | Origin::Default => parsed.error(key, message),
+    };
+    let host = host
+        .map(|h| Endpoint::parse(&h, RENDEZVOUS_PORT))
+        .transpose()
+        .map_err(|e| complain("server.host", host_origin, e.to_string()))?;
+    if let Some(relay) = &relay {
+        Endpoint::parse(relay, RENDEZVOUS_PORT + 1)
+            .map_err(|e| complain("server.relay", Origin::File, e.to_string()))?;
+    }
+    if let Some(key) = &key {
+        if key.is_empty() || key.contains(char::is_whitespace) {
+            let message =
+                "the key is one word: the line in hbbs's file id_ed25519.pub; leave it out for none"
+                    .to_owned();
+            return Err(complain("server.key", key_origin, message));
+        }
+        if host.is_none() {
+            let message = "a server key without a server: name the server too".to_owned();
+            return Err(complain("server.key", key_origin, message));
+        }
+    }
+
+    let (listen, _) =
+        r.pick("direct.listen", [None, file.direct.listen, None, flags.direct_listen], ToString::to_string);
+    let (plaintext, _) = r.pick(
+        "direct.allow-plaintext",
+        [Some(false), file.direct.allow_plaintext, None, flags.direct_allow_plaintext],
+        ToString::to_string,
+    );
+    let (discovery, _) =
+        r.pick("lan.discovery", [Some(false), file.lan.discovery, None, None], ToString::to_string);
+    let (encryption, _) = r.pick(
+        "security.require-encryption",
+        [Some(true), file.security.require_encryption, None, None],
+        ToString::to_string,
+    );
+    let (announce, _) =
+        r.pick("app.announce", [Some(Announce::Windows), file.app.announce, None, None], |a| word(*a));
+    let (name, _) =
+        r.pick("target.name", [Some("kvmdesk".to_owned()), target.name.clone(), None, None], Clone::clone);
+    let (os, _) = r.pick("target.os", [Some(Os::Windows), target.os, None, None], |o| word(*o));
+    let (layout, _) = r.pick(
+        "target.keyboard-layout",
+        [Some("us".to_owned()), target.keyboard_layout.clone(), None, None],
+        Clone::clone,
+    );
+    let (local, _) =
+        r.pick("target.pointer.local", [Some(PointerLocal::Auto), target.pointer.local, None, None], |l| {
+            word(*l)
+        });
+    let (source, _) =
+        r.pick("video.source", [Some(VideoSource::V4l2), file.video.source, None, flags.video_source], |s| {
+            word(*s)
+        });
+    let (device, device_origin) = r.pick(
+        "video.device",
+        [Some(PathBuf::from("/dev/video0")), file.video.device.clone(), None, None],
+        path,
+    );
+    let (max_fps, _) =
+        r.pick("video.max-fps", [Some(30), file.video.max_fps, None, None], ToString::to_string);
+    let (backend, _) = r.pick(
+        "hid.backend",
+        [Some(HidBackendName::Gadget), file.hid.backend, None, flags.hid_backend],
+        |b| word(*b),
+    );
+    let (gadget, gadget_origin) =
+        r.pick("hid.gadget", [Some("kvmdesk".to_owned()), file.hid.gadget.clone(), None, None], Clone::clone);
+    let (log, log_origin) =
+        r.pick("hid.log", [None, file.hid.log.clone(), None, flags.hid_log.clone()], path);
+    let env_level = match environment("KVMDESK_LOG") {
+        None => None,
+        Some(word) => Some(LogLevel::from_word(&word).ok_or_else(|| {
+            env_error("KVMDESK_LOG", format!("`{word}` is none of error, warn, info, debug, trace"))
+        })?),
+    };
+    let (level, _) =
+        r.pick("log.level", [Some(LogLevel::Info), file.log.level, env_level, flags.log_level], |l| {
+            l.word().to_owned()
+        });
+
+    let name = name.unwrap_or_default();
+    if name.trim().is_empty() || name.chars().count() > 63 || name.contains(char::is_control) {
+        return Err(parsed.error("target[0].name", "a name has 1 to 63 characters, all printable"));
+    }
+    let layout = layout.unwrap_or_default();
+    if layout != "us" {
+        let message = format!("the layout `{layout}` is not there yet; `us` is the only one in this release");
+        return Err(parsed.error("target[0].keyboard-layout", message));
+    }
+    let max_fps = max_fps.unwrap_or(30);
+    if !(1..=120).contains(&max_fps) {
+        return Err(parsed.error("video.max-fps", format!("{max_fps} is not within 1 to 120")));
+    }
+    let source = source.unwrap_or(VideoSource::V4l2);
+    if source == VideoSource::Pattern && device_origin == Origin::File && flags.video_source.is_none() {
+        let message = "a device is for source = \"v4l2\"; remove it, or change `source`";
+        return Err(parsed.error("video.device", message));
+    }
+    let gadget = gadget.unwrap_or_default();
+    let is_gadget_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if gadget.is_empty() || gadget.starts_with('.') || !gadget.chars().all(is_gadget_name) {
+        return Err(parsed.error("hid.gadget", "a gadget's name has letters, digits, `-`, `_` and `.` only"));
+    }
+    let hid = match backend.unwrap_or(HidBackendName::Gadget) {
+        HidBackendName::Gadget if log_origin == Origin::File => {
+            let message = "a report log is for backend = \"recording\"; remove it, or change `backend`";
+            return Err(parsed.error("hid.log", message));
+        }
+        HidBackendName::Gadget => HidChoice::Gadget { name: gadget },
+        HidBackendName::Recording if gadget_origin == Origin::File && flags.hid_backend.is_none() => {
+            let message = "a gadget is for backend = \"gadget\"; remove it, or change `backend`";
+            return Err(parsed.error("hid.gadget", message));
+        }
+        HidBackendName::Recording => HidChoice::Recording { log },
+    };
+
+    let server = host.map(|host| ServerSettings {
+        host,
+        key: Secret::new(key.unwrap_or_default()),
+        relay,
+    });
+    let direct =
+        listen.map(|listen| DirectSettings { listen, is_plaintext_allowed: plaintext.unwrap_or(false) });
+    let warnings = warnings(server.as_ref(), direct.as_ref(), encryption.unwrap_or(true));
+    Ok(Settings {
+        server,
+        direct,
+        is_lan_discovery_on: discovery.unwrap_or(false),
+        is_encryption_required: encryption.unwrap_or(true),
+        announce: match announce.unwrap_or(Announce::Windows) {
+            Announce::Windows => AnnouncedPlatform::Windows,
+            Announce::Linux => AnnouncedPlatform::Linux,
+        },
+        target: TargetSettings {
+            name,
+            os: match os.unwrap_or(Os::Windows) {
+                Os::Windows => TargetOs::Windows,
+                Os::Linux => TargetOs::Linux,
+                Os::Macos => TargetOs::MacOs,
+            },
+            keyboard_layout: layout,
+            local_pointer: match local.unwrap_or(PointerLocal::Auto) {
+                PointerLocal::Auto => LocalPointer::Auto,
+                PointerLocal::On => LocalPointer::On,
+                PointerLocal::Off => LocalPointer::Off,
+            },
+        },
+        video: VideoSettings {
+            source: match source {
+                VideoSource::Pattern => SourceSettings::Pattern,
+                VideoSource::V4l2 => SourceSettings::V4l2 { device: device.unwrap_or_default() },
+            },
+            max_fps,
+        },
+        hid,
+        log_level: level.unwrap_or(LogLevel::Info),
+        state_dir: state_dir.unwrap_or_default(),
+        shown: r.shown,
+        warnings,
+    })
+}
+
+impl Settings {
+    /// What a session of this target is run with.
+    pub fn peer(&self, id: PeerId, identity: IdentityKeyPair, salt: String) -> PeerSettings {
+        PeerSettings {
+            id,
+            salt,
+            identity,
+            is_encryption_required: self.is_encryption_required,
+            is_direct_plaintext_allowed: self.direct.is_some_and(|d| d.is_plaintext_allowed),
+            announce: self.announce,
+            os: self.target.os,
+            hostname: self.target.name.clone(),
+            username: "kvmdesk".to_owned(),
+            local_pointer: self.target.local_pointer,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// What this target is registered with.
+    pub fn client(
+        &self,
+        id: PeerId,
+        uuid: DeviceUuid,
+        public_key: [u8; 32],
+        is_confirmed_before: bool,
+    ) -> ClientSettings {
+        let mut client = ClientSettings::new(self.host.clone(), id, uuid, public_key);
+        client.registrar.is_confirmed_before = is_confirmed_before;
+        client.introduction.relay_server.clone_from(&self.relay);
+        client.introduction.licence_key.clone_from(self.key.reveal());
+        client
+    }
+}
+
+impl HidChoice {
+    /// What the backend is opened with.
+    pub fn backend(&self) -> BackendSettings {
+        match self {
+            Self::Gadget { name } => BackendSettings::Gadget(GadgetNodes::of_gadget(name)),
+            Self::Recording { log } => BackendSettings::Recording { file: log.clone() },
+        }
+    }
+}
+
+/// A unit value of the file in its own spelling.
+fn word(value: impl fmt::Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
+
+fn warnings(
+    server: Option<&ServerSettings>,
+    direct: Option<&DirectSettings>,
+    is_strict: bool,
+) -> Vec<String> {
+    let mut out = vec![];
+    match direct {
+        Some(d) if !d.is_plaintext_allowed => out.push(
+            "direct.listen is set, but direct.allow-plaintext is false: the RustDesk app cannot encrypt direct \
+             access, so every caller is refused with a sentence; set direct.allow-plaintext = true to let them in"
+                .to_owned(),
+        ),
+        Some(d) => out.push(format!(
+            "direct access on {} is not encrypted: picture and keys travel in clear; use it on networks you trust",
+            d.listen
+        )),
+        None if server.is_none() => out.push(
+            "neither [server] nor direct.listen is set: no RustDesk app can reach this device".to_owned(),
+        ),
+        None => {}
+    }
+    if !is_strict {
+        out.push(
+            "security.require-encryption is false: a controller can ask for a session in clear".to_owned(),
+        );
+    }
+    out
+}

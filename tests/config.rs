@@ -1,0 +1,148 @@
+//! Configuration files: what ships passes, every key is documented, faults are told by file, line and key.
+
+use std::fs;
+use std::path::Path;
+
+use kvmdesk::config::file::{self, ConfigError};
+use kvmdesk::config::settings::{self, Origin, Overrides, Settings};
+
+fn resolve(text: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<Settings, ConfigError> {
+    let parsed = file::parse(Path::new("test.toml"), text.to_owned())?;
+    let look = |name: &str| environment.iter().find(|(k, _)| *k == name).map(|(_, v)| (*v).to_owned());
+    settings::resolve(&parsed, look, flags)
+}
+
+fn toml_files(dir: &str) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().flatten().map(|e| e.path()).collect();
+    files.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+    files.sort();
+    assert!(!files.is_empty(), "{dir} holds no .toml");
+    files
+}
+
+#[test]
+fn what_ships_is_valid() {
+    let mut files = toml_files("config");
+    files.extend(toml_files("config/examples"));
+    for path in files {
+        let parsed = file::read(&path).unwrap_or_else(|e| panic!("{e}"));
+        settings::resolve(&parsed, |_| None, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn faults_are_told_in_the_sentence_beside_them() {
+    for path in toml_files("tests/fixtures/invalid") {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = Path::new(path.file_name().unwrap());
+        let error = file::parse(name, text)
+            .and_then(|parsed| settings::resolve(&parsed, |_| None, &Overrides::default()))
+            .expect_err(&format!("{} is accepted", path.display()));
+        let beside = path.with_extension("txt");
+        let want =
+            fs::read_to_string(&beside).unwrap_or_else(|_| panic!("{error}\n  wants {}", beside.display()));
+        assert_eq!(error.to_string(), want.trim_end(), "{}", path.display());
+    }
+}
+
+/// The keys that a section knows, by the parser's own answer to one that it does not know.
+fn keys_of(text: &str) -> Vec<String> {
+    let error = file::parse(Path::new("x"), text.to_owned()).expect_err("an unknown key");
+    let (_, expected) = error.message.split_once("expected").expect("the answer names the known keys");
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_is_documented_and_its_documented_value_is_accepted() {
+    let shipped = fs::read_to_string("config/kvmdesk.toml").unwrap();
+    // A commented key has no space behind its `#`; prose has one.
+    let text: String = shipped
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
+                format!("{rest}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let table: toml::Table = text.parse().unwrap();
+    let mut known = 0;
+    for section in keys_of("zzz = 1") {
+        let head = if section == "target" { "[[target]]" } else { &format!("[{section}]") };
+        let host = if section == "server" { "host = \"a\"\n" } else { "" };
+        for key in keys_of(&format!("{head}\n{host}zzz = 1\n")) {
+            let table = &table[&section];
+            let value = table.as_array().map_or(table, |tables| &tables[0]).get(&key);
+            assert!(value.is_some(), "config/kvmdesk.toml does not document {section}.{key}");
+            known += 1;
+        }
+    }
+    assert_eq!(keys_of("[[target]]\npointer.zzz = 1"), ["local"]);
+    assert!(table["target"][0]["pointer"].get("local").is_some());
+    assert!(known >= 17, "only {known} keys found: does the parser still list them?");
+    let text = text.replace("log = \"/tmp", "#log = \"/tmp");
+    let settings = resolve(&text, &[], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+    // The documented values are the defaults, where there are any.
+    let bare = resolve("", &[], &Overrides::default()).unwrap();
+    for (documented, default) in settings.shown.iter().zip(&bare.shown) {
+        if default.value != "(none)" {
+            assert_eq!(documented.value, default.value, "{}: the comment shows another default", default.key);
+        }
+    }
+}
+
+#[test]
+fn the_strongest_saying_wins_and_its_origin_is_shown() {
+    let text = "[server]\nhost = \"file.example\"\nkey = \"k\"\n[log]\nlevel = \"warn\"\n";
+    let env = [("KVMDESK_SERVER", "env.example"), ("KVMDESK_STATE_DIR", "/env")];
+    let flags = Overrides { state_dir: Some("/flag".into()), ..Overrides::default() };
+    let settings = resolve(text, &env, &flags).unwrap();
+    let shown = |key: &str| {
+        let line = settings.shown.iter().find(|s| s.key == key).unwrap();
+        (line.value.as_str(), line.origin)
+    };
+    assert_eq!(shown("state-dir"), ("/flag", Origin::Flag));
+    assert_eq!(shown("server.host"), ("env.example", Origin::Environment));
+    assert_eq!(shown("log.level"), ("warn", Origin::File));
+    assert_eq!(shown("video.max-fps"), ("30", Origin::Default));
+    assert_eq!(shown("server.key"), ("***", Origin::File), "secrets are not shown");
+    assert_eq!(settings.server.unwrap().host.to_string(), "env.example:21116");
+}
+
+#[test]
+fn faults_outside_the_file_name_their_source() {
+    let flags = Overrides::default();
+    let error = resolve("", &[("KVMDESK_LOG", "loud")], &flags).unwrap_err().to_string();
+    assert_eq!(error, "environment: KVMDESK_LOG: `loud` is none of error, warn, info, debug, trace");
+    let error = resolve("", &[("KVMDESK_SERVER", "a b")], &flags).unwrap_err().to_string();
+    assert!(error.starts_with("environment: KVMDESK_SERVER: `a b` is no server"), "{error}");
+    let flags = Overrides { server_key: Some("k".into()), ..Overrides::default() };
+    let error = resolve("", &[], &flags).unwrap_err().to_string();
+    assert_eq!(error, "command line: server.key: a server key without a server: name the server too");
+}
+
+#[test]
+fn nothing_is_open_unless_asked_for() {
+    let settings = resolve("", &[], &Overrides::default()).unwrap();
+    assert!(settings.server.is_none() && settings.direct.is_none() && !settings.is_lan_discovery_on);
+    assert!(settings.is_encryption_required);
+    assert!(
+        settings.warnings.iter().any(|w| w.contains("no RustDesk app can reach")),
+        "{:?}",
+        settings.warnings
+    );
+}
+
+#[test]
+fn hosts_come_in_every_spelling() {
+    for good in
+        ["a.example", "a.example:21116", "192.168.1.5", "[2001:db8::1]", "[2001:db8::1]:21116", "2001:db8::1"]
+    {
+        let text = format!("[server]\nhost = \"{good}\"\n");
+        resolve(&text, &[], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+    }
+    for bad in ["", "a.example:0", "a.example:99999", "a/b", "ws://a"] {
+        let text = format!("[server]\nhost = \"{bad}\"\n");
+        assert!(resolve(&text, &[], &Overrides::default()).is_err(), "{bad:?} is accepted");
+    }
+}
