@@ -198,7 +198,8 @@ fn two_hundred_half_open_connections() {
     // Once they are gone, a newcomer gets in.
     let until = Instant::now() + LONG;
     loop {
-        let entered = Controller::connect_direct(address, options("newcomer", 2)).and_then(|mut app| app.log_in());
+        let entered =
+            Controller::connect_direct(address, options("newcomer", 2)).and_then(|mut app| app.log_in());
         match entered {
             Ok(_) => break,
             Err(e) => assert!(Instant::now() < until, "no newcomer gets in: {e}"),
@@ -232,7 +233,9 @@ fn login_storms() {
     let answers = house.during(|| {
         let mut answers = vec![];
         for n in 0..60 {
-            let Ok(mut app) = Controller::connect_direct(address, options("storm", 1000 + n)) else { continue };
+            let Ok(mut app) = Controller::connect_direct(address, options("storm", 1000 + n)) else {
+                continue;
+            };
             app.options.password = format!("guess {n}");
             // The daemon may turn the connection away before a word; a login must be answered.
             if app.wait_for_hash(LONG).is_err() {
