@@ -67,7 +67,8 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
         .collect();
     let table: toml::Table = text.parse().unwrap();
     let mut known = 0;
-    for section in keys_of("zzz = 1") {
+    assert!(table.contains_key("state-dir"));
+    for section in keys_of("zzz = 1").into_iter().filter(|key| key != "state-dir") {
         let head = if section == "target" { "[[target]]" } else { &format!("[{section}]") };
         let host = if section == "server" { "host = \"a\"\n" } else { "" };
         for key in keys_of(&format!("{head}\n{host}zzz = 1\n")) {

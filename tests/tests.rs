@@ -11,6 +11,8 @@ mod controller;
 mod encoders;
 mod floors;
 mod golden;
+mod hid_backends;
 mod nat;
 mod rendezvous;
+mod session;
 mod support;

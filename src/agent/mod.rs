@@ -1,5 +1,9 @@
 //! Supervision: the state directory, the tasks of a running daemon, limits, status and the control socket.
 
+#[allow(clippy::module_inception, reason = "the room's chief type has the room's name")]
+pub mod agent;
+pub mod answers;
+pub mod board_card;
 pub mod control;
 pub mod direct_task;
 pub mod hex;
@@ -8,6 +12,7 @@ pub mod lan_task;
 pub mod logbook;
 pub mod password;
 pub mod rendezvous_task;
+pub mod sessions;
 pub mod status;
 pub mod store;
 pub mod systemd;

@@ -47,7 +47,9 @@ pub struct ServerStatus {
     pub host: String,
     /// Whether the server knows us now.
     pub is_online: bool,
-    /// A short word or sentence.
+    /// `unknown`, `asymmetric` (direct connections are possible) or `symmetric` (relay only).
+    pub nat: String,
+    /// A sentence.
     pub state: String,
 }
 
@@ -56,6 +58,8 @@ pub struct ServerStatus {
 pub struct DirectStatus {
     /// `ADDRESS:PORT` listened on.
     pub listen: String,
+    /// Whether it is open now.
+    pub is_open: bool,
     /// Whether sessions in clear are served.
     pub is_plaintext_allowed: bool,
 }

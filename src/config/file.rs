@@ -40,6 +40,8 @@ impl std::error::Error for ConfigError {}
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ConfigFile {
+    /// Where identity, password and log-ins lie.
+    pub state_dir: Option<PathBuf>,
     /// `[server]`: without it nothing is registered anywhere.
     pub server: Option<ServerSection>,
     /// `[direct]`

@@ -234,7 +234,7 @@ pub fn resolve(
         "state-dir",
         [
             Some(PathBuf::from(DEFAULT_STATE_DIR)),
-            None,
+            file.state_dir.clone(),
             environment("KVMDESK_STATE_DIR").map(PathBuf::from),
             flags.state_dir.clone(),
         ],
@@ -382,11 +382,7 @@ pub fn resolve(
         HidBackendName::Recording => HidChoice::Recording { log },
     };
 
-    let server = host.map(|host| ServerSettings {
-        host,
-        key: Secret::new(key.unwrap_or_default()),
-        relay,
-    });
+    let server = host.map(|host| ServerSettings { host, key: Secret::new(key.unwrap_or_default()), relay });
     let direct =
         listen.map(|listen| DirectSettings { listen, is_plaintext_allowed: plaintext.unwrap_or(false) });
     let warnings = warnings(server.as_ref(), direct.as_ref(), encryption.unwrap_or(true));

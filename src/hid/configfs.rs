@@ -123,11 +123,15 @@ pub enum GadgetError {
 }
 
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => ". Run it as root",
-        io::ErrorKind::Unsupported => ". Linux 5.17 or newer is needed",
-        io::ErrorKind::NotFound => ". Run `modprobe usb_f_hid` and try again",
-        _ => "",
+    let is = |kind| error.kind() == kind;
+    if is(io::ErrorKind::PermissionDenied) {
+        ". Run it as root"
+    } else if is(io::ErrorKind::Unsupported) {
+        ". Linux 5.17 or newer is needed"
+    } else if is(io::ErrorKind::NotFound) {
+        ". Run `modprobe usb_f_hid` and try again"
+    } else {
+        ""
     }
 }
 
@@ -257,9 +261,12 @@ fn holder_of(udc: &str, gadgets: &Path, paths: &KernelPaths, our_name: &str) -> 
 /// Whether the gadget in `dir` is what `spec` asks for, so that it need not be rebuilt.
 fn has_shape(dir: &Path, spec: &GadgetSpec) -> bool {
     let number = |name: &str| {
-        attribute(&dir.join(name)).and_then(|text| u16::from_str_radix(text.trim_start_matches("0x"), 16).ok())
+        attribute(&dir.join(name))
+            .and_then(|text| u16::from_str_radix(text.trim_start_matches("0x"), 16).ok())
     };
-    let string = |name: &str| attribute(&dir.join("strings/0x409").join(name));
+    // One language; the kernel keeps its directory's name as it was written (0x409, 0x0409).
+    let language = names_in(&dir.join("strings")).into_iter().next().unwrap_or_default();
+    let string = |name: &str| attribute(&dir.join("strings").join(&language).join(name));
     let functions = dir.join("functions");
     number("idVendor") == Some(spec.vendor_id)
         && number("idProduct") == Some(spec.product_id)
@@ -341,14 +348,19 @@ fn wait_for_nodes(dir: &Path, paths: &KernelPaths) -> Result<Vec<PathBuf>, Gadge
                 }
                 std::thread::sleep(PAUSE);
             }
-            let what = format!("no device node for {name} in {} after the gadget was bound", paths.dev.display());
+            let what =
+                format!("no device node for {name} in {} after the gadget was bound", paths.dev.display());
             Err(GadgetError::Refused { what, source: io::Error::other("waited 3 s") })
         })
         .collect()
 }
 
 /// Gives the nodes to the group. Returns what the user should know if there is no such group.
-fn hand_over(nodes: &[PathBuf], spec: &GadgetSpec, paths: &KernelPaths) -> Result<Option<String>, GadgetError> {
+fn hand_over(
+    nodes: &[PathBuf],
+    spec: &GadgetSpec,
+    paths: &KernelPaths,
+) -> Result<Option<String>, GadgetError> {
     let Some(group) = &spec.group else { return Ok(None) };
     let Some(id) = group_id(group, &paths.group_file) else {
         return Ok(Some(format!(

@@ -183,13 +183,15 @@ mod tests {
 
     use super::*;
 
+    /// Report ID, usage page, usage, first bit, bits, logical minimum, logical maximum, is_relative.
+    type Field = (u8, u32, u32, u32, u32, i32, i32, bool);
+
     /// What a descriptor says: bits per report ID, and each variable field's usage with its place.
     #[derive(Default, Debug)]
     struct Parsed {
         input_bits: BTreeMap<u8, u32>,
         output_bits: u32,
-        /// (report ID, usage page, usage, first bit, bits, logical minimum, logical maximum, is_relative)
-        fields: Vec<(u8, u32, u32, u32, u32, i32, i32, bool)>,
+        fields: Vec<Field>,
         open_collections: i32,
     }
 
@@ -225,7 +227,8 @@ mod tests {
                 0xC0 => out.open_collections -= 1,
                 0x80 | 0x90 => {
                     let is_input = prefix & 0xFC == 0x80;
-                    let bits = if is_input { out.input_bits.entry(id).or_default() } else { &mut out.output_bits };
+                    let bits =
+                        if is_input { out.input_bits.entry(id).or_default() } else { &mut out.output_bits };
                     for n in 0..count {
                         if is_input && raw & 1 == 0 && raw & 2 != 0 {
                             let usage = usages[(n as usize).min(usages.len() - 1)];
@@ -281,7 +284,8 @@ mod tests {
                 (0, 12, 0x238, 32, 8, -127, 127, true),
             ]
         );
-        let system: Vec<_> = parse(CONTROL.report_descriptor).fields.iter().map(|f| (f.0, f.2, f.3)).collect();
+        let system: Vec<_> =
+            parse(CONTROL.report_descriptor).fields.iter().map(|f| (f.0, f.2, f.3)).collect();
         assert_eq!(system, [(2, 0x81, 0), (2, 0x82, 1), (2, 0x83, 2)]);
         let modifiers: Vec<_> = parse(KEYBOARD.report_descriptor).fields.iter().map(|f| (f.2, f.3)).collect();
         assert_eq!(modifiers, (0..8).map(|n| (0xE0 + n, n)).collect::<Vec<_>>());

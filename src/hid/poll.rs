@@ -23,9 +23,8 @@ pub(super) fn wait_readable<const N: usize>(
         revents: 0,
     });
     // Rounded up, so that a deadline has passed when the call returns for it.
-    let milliseconds = timeout.map_or(-1, |t| {
-        i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
-    });
+    let milliseconds =
+        timeout.map_or(-1, |t| i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
     // SAFETY: `entries` is an array of N valid pollfd structures that outlives the call, and N is passed with it;
     // the descriptors are borrowed for the whole call.
     let result = unsafe { libc::poll(entries.as_mut_ptr(), N as libc::nfds_t, milliseconds) };

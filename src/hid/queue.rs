@@ -117,7 +117,8 @@ impl EventQueue {
                 }
             }
             InputEvent::Key { is_down: false, .. } | InputEvent::Button { is_down: false, .. } => {
-                let will_be_down = self.events.iter().rev().find_map(|earlier| is_down_after(earlier, &event));
+                let will_be_down =
+                    self.events.iter().rev().find_map(|earlier| is_down_after(earlier, &event));
                 if !will_be_down.unwrap_or(is_held) {
                     return self.gauge.leave_event();
                 }
@@ -126,7 +127,9 @@ impl EventQueue {
                 self.drop_text();
                 let has_new_press = self.events.iter().rev().find_map(|earlier| match earlier {
                     InputEvent::ReleaseAll => Some(false),
-                    InputEvent::Key { is_down: true, .. } | InputEvent::Button { is_down: true, .. } => Some(true),
+                    InputEvent::Key { is_down: true, .. } | InputEvent::Button { is_down: true, .. } => {
+                        Some(true)
+                    }
                     InputEvent::Key { .. }
                     | InputEvent::Button { .. }
                     | InputEvent::Tap { .. }

@@ -103,7 +103,10 @@ impl ReportState {
         })
     }
 
-    fn keys_change(&mut self, change: impl FnOnce(&mut Vec<(KeyUsage, BTreeSet<OwnerId>)>)) -> Option<Report> {
+    fn keys_change(
+        &mut self,
+        change: impl FnOnce(&mut Vec<(KeyUsage, BTreeSet<OwnerId>)>),
+    ) -> Option<Report> {
         let before = self.keyboard();
         change(&mut self.keys);
         self.keys.retain(|(_, owners)| !owners.is_empty());
@@ -196,10 +199,7 @@ impl ReportState {
     /// A media key: down and up.
     pub fn consumer(&self, usage: ConsumerUsage) -> [Report; 2] {
         let [low, high] = usage.0.to_le_bytes();
-        [
-            Report::new(HidDevice::Consumer, &[1, low, high]),
-            Report::new(HidDevice::Consumer, &[1, 0, 0]),
-        ]
+        [Report::new(HidDevice::Consumer, &[1, low, high]), Report::new(HidDevice::Consumer, &[1, 0, 0])]
     }
 
     /// A power key: down and up.
@@ -286,7 +286,10 @@ impl ReportState {
     }
 
     fn button_bits(&self, device: HidDevice) -> u8 {
-        self.buttons.iter().filter(|(_, d, _)| *d == device).fold(0, |bits, (button, _, _)| bits | *button as u8)
+        self.buttons
+            .iter()
+            .filter(|(_, d, _)| *d == device)
+            .fold(0, |bits, (button, _, _)| bits | *button as u8)
     }
 
     fn absolute(&self, wheel: i8, pan: i8) -> Report {

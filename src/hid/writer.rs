@@ -123,7 +123,8 @@ impl HidWriter {
                 tracing::error!("the HID writer thread cannot be started: {error}");
                 failure.send_modify(|health| {
                     health.is_connected = false;
-                    health.notice = format!("Keyboard and mouse could not be started ({error}): restart kvmdesk.");
+                    health.notice =
+                        format!("Keyboard and mouse could not be started ({error}): restart kvmdesk.");
                 });
                 (None, None)
             }
@@ -252,7 +253,12 @@ impl Shell {
     }
 
     /// Publishes what changed, counters at their own pace. Returns when counters are due.
-    fn publish(&self, health: HidHealth, now: Instant, published_at: &mut Option<Instant>) -> Option<Instant> {
+    fn publish(
+        &self,
+        health: HidHealth,
+        now: Instant,
+        published_at: &mut Option<Instant>,
+    ) -> Option<Instant> {
         let (is_news, has_counters) = {
             let old = self.health.borrow();
             (old.is_connected != health.is_connected || old.notice != health.notice, *old != health)

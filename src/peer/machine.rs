@@ -19,9 +19,8 @@ use crate::wire::message::{decode_message, encode_message, hbb};
 use hbb::message::Union;
 
 use super::displays::Displays;
-use super::gate::{LoginAttempt, Verdict};
 use super::hands::Hands;
-use super::handshake::{Handshake, Step};
+use super::handshake::Handshake;
 use super::input::Keys;
 use super::latency::Latency;
 use super::login::{self, Scope};
@@ -37,7 +36,7 @@ pub const HOLD_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where a session stands.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// SignedId is out, the first frame is awaited.
     Handshake(Handshake),
     /// Hash is out, a LoginRequest is awaited.
@@ -54,31 +53,31 @@ enum State {
 #[derive(Debug)]
 pub struct Peer {
     pub(super) settings: PeerSettings,
-    opening: Opening,
-    controller: SocketAddr,
-    state: State,
-    challenge: String,
-    scope: Option<Scope>,
+    pub(super) opening: Opening,
+    pub(super) controller: SocketAddr,
+    pub(super) state: State,
+    pub(super) challenge: String,
+    pub(super) scope: Option<Scope>,
     pub(super) version: String,
     pub(super) displays: Displays,
     /// The display that hands act on.
     pub(super) hands_display: usize,
     pub(super) options: Options,
-    requested: Option<VideoRequest>,
+    pub(super) requested: Option<VideoRequest>,
     pub(super) video: Video,
-    latency: Latency,
+    pub(super) latency: Latency,
     pub(super) pace: Pace,
-    keys: Keys,
-    pointer: Pointer,
-    hands: Hands,
+    pub(super) keys: Keys,
+    pub(super) pointer: Pointer,
+    pub(super) hands: Hands,
     /// Pointer events are thrown away until the echo of the ping behind the first picture.
-    is_pointer_awake: bool,
-    has_sent_picture: bool,
-    notice: String,
-    is_sealed: bool,
-    ignored: u64,
-    now: Instant,
-    out: VecDeque<Output>,
+    pub(super) is_pointer_awake: bool,
+    pub(super) has_sent_picture: bool,
+    pub(super) notice: String,
+    pub(super) is_sealed: bool,
+    pub(super) ignored: u64,
+    pub(super) now: Instant,
+    pub(super) out: VecDeque<Output>,
 }
 
 impl Peer {
@@ -222,29 +221,6 @@ impl Peer {
         }
     }
 
-    fn handle_step(&mut self, step: Step, now: Instant) {
-        match step {
-            Step::Sealed(key) => {
-                self.is_sealed = true;
-                self.out.push_back(Output::Seal(key));
-                self.send_hash(now);
-            }
-            Step::Clear { is_key_unconfirmed } => {
-                if is_key_unconfirmed {
-                    self.event(Event::KeyNotConfirmed);
-                }
-                self.send_hash(now);
-            }
-            Step::Refused { text, is_key_unconfirmed } => {
-                if is_key_unconfirmed {
-                    self.event(Event::KeyNotConfirmed);
-                }
-                self.refuse(text);
-            }
-            Step::Failed(why) => self.close(CloseReason::HandshakeFailed(why)),
-        }
-    }
-
     #[allow(
         clippy::wildcard_enum_match_arm,
         reason = "the union is generated and most of it means nothing to us"
@@ -274,65 +250,6 @@ impl Peer {
             Union::VoiceCallRequest(request) => self.refuse_voice_call(request),
             _ => self.ignore("an unknown message"),
         }
-    }
-
-    fn handle_login(&mut self, request: hbb::LoginRequest) {
-        if matches!(self.state, State::Judged(_)) {
-            return self.ignore("a login while one is judged");
-        }
-        let is_direct = self.opening == Opening::Direct;
-        if let Err(text) = login::check(&request, &mut self.scope, &self.settings, is_direct) {
-            return self.refuse_login(text);
-        }
-        self.event(Event::LoginAsked(LoginAttempt {
-            address: self.controller.ip().to_canonical(),
-            my_id: request.my_id.clone(),
-            my_name: request.my_name.clone(),
-            my_platform: request.my_platform.clone(),
-            version: request.version.clone(),
-            session_id: request.session_id,
-            proof: request.password.clone(),
-            challenge: self.challenge.clone(),
-        }));
-        self.state = State::Judged(Box::new(request));
-    }
-
-    fn handle_verdict(&mut self, verdict: Verdict, now: Instant) {
-        let State::Judged(request) = std::mem::replace(&mut self.state, State::Login) else {
-            self.ignore("a verdict that was not asked for");
-            return;
-        };
-        match verdict {
-            Verdict::Silent => {}
-            Verdict::Refused(text) => self.transmit(login::error(text)),
-            Verdict::Accepted => self.welcome(&request, now),
-        }
-    }
-
-    fn welcome(&mut self, request: &hbb::LoginRequest, now: Instant) {
-        self.version.clone_from(&request.version);
-        let is_old = login::is_before_1_2_4(&self.version);
-        let answers = request.option.as_ref().map(|o| self.options.apply(o, is_old)).unwrap_or_default();
-        if !self.options.has_h264 {
-            return self.refuse_login(texts::NO_H264);
-        }
-        let platform = &request.my_platform;
-        let draws = login::draws_pointer(self.settings.local_pointer, platform, self.latency.is_slow());
-        self.displays.is_cursor_embedded = !draws;
-        self.keys = Keys::new(self.settings.announce, self.settings.os, platform);
-        self.video = Video::new(self.displays.len(), request.video_ack_required, now);
-        self.state = State::Open;
-        self.transmit(login::welcome(&self.settings, &self.displays));
-        if draws && let Some(ring) = login::ring() {
-            self.transmit(ring);
-        }
-        for answer in answers {
-            self.transmit(login::encode_misc(hbb::misc::Union::BackNotification(answer)));
-        }
-        let wish = self.pace.fit(self.options.request());
-        self.requested = Some(wish);
-        self.event(Event::LoggedIn { request: wish });
-        self.show_notice();
     }
 
     fn handle_display(&mut self, index: usize, state: DisplayState, now: Instant) {
@@ -403,7 +320,7 @@ impl Peer {
         }
     }
 
-    fn show_notice(&mut self) {
+    pub(super) fn show_notice(&mut self) {
         if !self.notice.is_empty() {
             let message = hbb::MessageBox {
                 msgtype: "custom-nook-nocancel-hasclose".into(),
@@ -437,15 +354,7 @@ impl Peer {
         }
     }
 
-    fn send_hash(&mut self, now: Instant) {
-        self.state = State::Login;
-        for message in login::opening(&self.settings.salt, &self.challenge) {
-            self.transmit(message);
-        }
-        self.ping(false, now);
-    }
-
-    fn ping(&mut self, is_marker: bool, now: Instant) {
+    pub(super) fn ping(&mut self, is_marker: bool, now: Instant) {
         let ping = self.latency.ping(is_marker, now);
         self.transmit(encode_message(Union::TestDelay(ping)));
     }
@@ -493,12 +402,7 @@ impl Peer {
         self.close(CloseReason::Refused(text.into()));
     }
 
-    fn refuse_login(&mut self, text: &'static str) {
-        self.transmit(login::error(text));
-        self.close(CloseReason::Refused(text.into()));
-    }
-
-    fn close(&mut self, reason: CloseReason) {
+    pub(super) fn close(&mut self, reason: CloseReason) {
         if matches!(self.state, State::Open) {
             if self.hands.holds_anything() {
                 self.let_go();

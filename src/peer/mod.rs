@@ -3,6 +3,7 @@
 
 mod control;
 mod displays;
+mod entry;
 pub mod gate;
 mod hands;
 pub mod handshake;

@@ -173,7 +173,9 @@ fn find(nodes: &GadgetNodes) -> io::Result<NodePaths> {
     let functions = configfs.join("usb_gadget").join(gadget).join("functions");
     let missing = |what: &str| io::Error::new(io::ErrorKind::NotFound, what.to_owned());
     let mut entries: Vec<PathBuf> = fs::read_dir(&functions)
-        .map_err(|error| missing(&format!("there is no USB gadget \"{gadget}\" ({}: {error})", functions.display())))?
+        .map_err(|error| {
+            missing(&format!("there is no USB gadget \"{gadget}\" ({}: {error})", functions.display()))
+        })?
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"hid.")))
@@ -185,7 +187,9 @@ fn find(nodes: &GadgetNodes) -> io::Result<NodePaths> {
             .find(|dir| {
                 fs::read(dir.join("report_desc")).is_ok_and(|bytes| bytes == function.report_descriptor)
             })
-            .ok_or_else(|| missing(&format!("the USB gadget \"{gadget}\" has no {} of ours", function.name)))?;
+            .ok_or_else(|| {
+                missing(&format!("the USB gadget \"{gadget}\" has no {} of ours", function.name))
+            })?;
         let number = fs::read_to_string(dir.join("dev"))?;
         let (major, minor) = parse_device_number(&number)
             .ok_or_else(|| missing(&format!("{}/dev says {:?}", dir.display(), number.trim())))?;
@@ -279,7 +283,10 @@ mod tests {
             control: "/dev/null".into(),
         };
         let mut gadget = Gadget::new(GadgetNodes::Paths(paths));
-        assert_eq!(gadget.write(HidDevice::Keyboard, &[0; 8]).unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+        assert_eq!(
+            gadget.write(HidDevice::Keyboard, &[0; 8]).unwrap_err().raw_os_error(),
+            Some(libc::ENOSPC)
+        );
         assert_eq!(gadget.write(HidDevice::System, &[2, 0]).unwrap(), WriteOutcome::Written);
         let root = tempfile::tempdir().unwrap();
         let mut gadget = Gadget::new(nodes(root.path()));

@@ -87,7 +87,9 @@ pub enum BackendSettings {
 
 /// A backend that could not be opened at all.
 #[derive(Debug, thiserror::Error)]
-#[error("the HID log {path} cannot be written: {source}. Name a file in a directory that exists and is writable")]
+#[error(
+    "the HID log {path} cannot be written: {source}. Name a file in a directory that exists and is writable"
+)]
 pub struct OpenError {
     path: String,
     source: std::io::Error,

@@ -136,7 +136,7 @@ impl HidBackend for Recording {
 
     fn poll_leds(&mut self) -> Option<LedState> {
         match &self.sink {
-            Sink::Memory(shared) => shared.lock().leds.drain(..).last(),
+            Sink::Memory(shared) => shared.lock().leds.drain(..).next_back(),
             Sink::Nowhere | Sink::File { .. } => None,
         }
     }

@@ -32,9 +32,9 @@ fn gadget(tree: &Tree, spec: &GadgetSpec, udc: &str) -> PathBuf {
     put(dir.join("UDC"), format!("{udc}\n"));
     put(dir.join("idVendor"), format!("0x{:04x}\n", spec.vendor_id));
     put(dir.join("idProduct"), format!("0x{:04x}\n", spec.product_id));
-    put(dir.join("strings/0x409/manufacturer"), format!("{}\n", spec.manufacturer));
-    put(dir.join("strings/0x409/product"), format!("{}\n", spec.product));
-    put(dir.join("strings/0x409/serialnumber"), format!("{}\n", spec.serial_number));
+    put(dir.join("strings/0x0409/manufacturer"), format!("{}\n", spec.manufacturer));
+    put(dir.join("strings/0x0409/product"), format!("{}\n", spec.product));
+    put(dir.join("strings/0x0409/serialnumber"), format!("{}\n", spec.serial_number));
     fs::create_dir_all(dir.join("configs/c.1")).unwrap();
     for (index, function) in FUNCTIONS.iter().enumerate() {
         let name = function_name(spec, index);

@@ -50,7 +50,8 @@ fn codes_that_are_no_keys_are_never_sent() {
 #[test]
 fn buttons_and_wheel_follow_the_last_position() {
     let mut s = ReportState::default();
-    let press = |s: &mut ReportState, down| s.button(A, PointerButton::Left, down).map(|r| (r.device(), hex(&r)));
+    let press =
+        |s: &mut ReportState, down| s.button(A, PointerButton::Left, down).map(|r| (r.device(), hex(&r)));
     assert_eq!(press(&mut s, true).unwrap(), (HidDevice::Absolute, "01000000000000".into()));
     s.move_by(1, 1);
     let (device, bytes) = press(&mut s, false).unwrap();

@@ -9,7 +9,7 @@ use crate::input::event::{InputEvent, LedState, LockKey};
 use crate::input::layout::Layout;
 
 use super::backend::{HidDevice, WriteOutcome};
-use super::lane::{LOST_RETRY, Lane, NOBODY, PATIENCE};
+use super::lane::{LOST_RETRY, Lane, PATIENCE};
 use super::queue::Gauge;
 use super::report::{OwnerId, Report, ReportState};
 use super::work::{Step, Work};
@@ -23,8 +23,6 @@ const LED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a passing remark stays in the health notice.
 const REMARK_TIME: Duration = Duration::from_secs(10);
 
-const NOT_READING: &str = "The computer does not take keyboard and mouse input (it may be off, asleep or starting): \
-     waiting input was discarded and all keys were let go. It goes on by itself.";
 const HOST_GONE: &str = "The computer is not connected by USB, or it is off or restarting: waiting input was \
      discarded and all keys were let go. Check the USB cable if this stays.";
 const POINTER_UNREAD: &str =
@@ -404,87 +402,6 @@ impl Engine {
     fn believed_leds(&self, now: Instant) -> Option<LedState> {
         self.clicked.filter(|(_, until)| now < *until).map(|(leds, _)| leds).or(self.leds)
     }
-
-    /// All-up reports are due on every device; they are the first that a host gets.
-    fn greet(&mut self, wait: Duration) {
-        self.host = Host::Greeting { wait };
-        for at in 0..self.lanes.len() {
-            self.lanes[at].reset();
-            self.push_all_up(at);
-        }
-    }
-
-    fn push_all_up(&mut self, at: usize) {
-        for &device in self.lanes[at].devices {
-            if let Some(report) = self.state.all_up(device) {
-                self.lanes[at].push(NOBODY, report);
-            }
-        }
-    }
-
-    /// One device took nothing for too long.
-    fn stall(&mut self, at: usize, now: Instant) {
-        let is_host_silent =
-            self.last_accepted.is_none_or(|accepted| now.saturating_duration_since(accepted) >= PATIENCE);
-        let is_keyboard = self.lanes[at].devices == [HidDevice::Keyboard];
-        self.health.events_discarded += self.lanes[at].stall(now);
-        if !is_keyboard && !is_host_silent {
-            for &device in self.lanes[at].devices {
-                self.state.lift_buttons(device);
-            }
-            return;
-        }
-        tracing::warn!("no report accepted for {} s: input discarded, all keys let go", PATIENCE.as_secs());
-        self.fault = NOT_READING.to_owned();
-        self.health.is_connected = false;
-        self.discard_everything();
-        for other in (0..self.lanes.len()).filter(|other| *other != at) {
-            self.push_all_up(other);
-        }
-    }
-
-    /// The host is gone, or its device failed.
-    fn lose_host(&mut self, fault: String, wants_reopen: bool, now: Instant) {
-        let wait = match self.host {
-            Host::There => {
-                tracing::warn!("{fault}");
-                LOST_RETRY.0
-            }
-            Host::Greeting { wait } | Host::Gone { wait, .. } => (wait * 2).min(LOST_RETRY.1),
-        };
-        // A descriptor of a gadget that was taken down and built anew never comes back: look for the new node.
-        let wants_reopen = wants_reopen || wait == LOST_RETRY.1;
-        self.fault = fault;
-        self.health.is_connected = false;
-        self.leds = None;
-        self.clicked = None;
-        for at in 0..self.lanes.len() {
-            self.health.events_discarded += self.lanes[at].reset();
-        }
-        self.host = Host::Gone { retry_at: now + wait, wait, wants_reopen };
-        self.discard_everything();
-    }
-
-    /// Every queue is emptied and everything is up; only the last place is remembered.
-    fn discard_everything(&mut self) {
-        self.state.lift_everything();
-        for lane in &mut self.lanes {
-            self.health.events_discarded += lane.discard();
-        }
-        let owners: Vec<OwnerId> = self.sessions.keys().copied().collect();
-        for owner in owners {
-            self.discard_session(owner);
-        }
-    }
-
-    fn discard_session(&mut self, owner: OwnerId) {
-        let Some(work) = self.sessions.get_mut(&owner) else { return };
-        let (count, place) = work.clear();
-        self.health.events_discarded += count;
-        if let Some(InputEvent::PointerAbsolute(point)) = place {
-            self.state.remember_position(point);
-        }
-    }
 }
 
 fn lane_index(device: HidDevice) -> usize {
@@ -504,5 +421,6 @@ fn flipped(leds: LedState, lock: LockKey) -> LedState {
     }
 }
 
+mod recovery;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,412 @@
+//! [`Agent`]: one target's running parts, put together and taken down again. Started, it serves until
+//! [`Agent::stop`]; whichever way it ends, keys and buttons go up.
+#![allow(clippy::disallowed_methods, reason = "an edge: the gate is told the time")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::config::settings::{HidChoice, Settings};
+use crate::crypto::password::PasswordHash;
+use crate::crypto::secret::Secret;
+use crate::crypto::seed::Seed;
+use crate::hid::backend;
+use crate::hid::writer::{HidSettings, HidWriter};
+use crate::media::pipeline::{Pipeline, SourceSettings};
+use crate::net::lan::DISCOVERY_PORT;
+use crate::net::listener::HalfOpen;
+use crate::net::stream::Arrival;
+use crate::peer::gate::Gate;
+use crate::peer::machine::AnnouncedPlatform;
+use crate::session::driver::{self, Display};
+use crate::video::card::TestCard;
+use crate::wire::discovery::Pong;
+use crate::wire::id::PeerId;
+
+use super::answers::Answers;
+use super::board_card::BoardCard;
+use super::control;
+use super::direct_task::{self, DirectSettings, ListenStatus};
+use super::identity::{self, Birth};
+use super::lan_task;
+use super::logbook::Logbook;
+use super::password::{self, PasswordError};
+use super::rendezvous_task::{
+    self, RegistrationCommand, RegistrationEvent, RegistrationSettings, RegistrationStatus,
+};
+use super::sessions::Sessions;
+use super::status::Status;
+use super::store::{Store, StoreError, StoreLock};
+
+/// Sessions have so long to say good-bye.
+const FAREWELL: Duration = Duration::from_millis(1200);
+/// Threads have so long to end after that.
+const THREADS_END: Duration = Duration::from_millis(500);
+/// Connections waiting for their session.
+const ARRIVALS: usize = 16;
+
+/// What an agent is started with.
+#[derive(Debug)]
+pub struct AgentOptions {
+    /// Everything configured.
+    pub settings: Settings,
+    /// A password for this run only, in place of the stored one.
+    pub password: Option<Secret<String>>,
+    /// Sentences that `status` shows from the start.
+    pub problems: Vec<String>,
+    /// Where the board tells its serial number; `/` but in tests.
+    pub board_root: std::path::PathBuf,
+}
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The password of this run.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] backend::OpenError),
+    /// The control socket.
+    #[error(
+        "the control socket {path} cannot be made: {error}; a shorter --state-dir helps if it is too long"
+    )]
+    Socket {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// No thread left.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// One running target.
+#[derive(Debug)]
+pub struct Agent {
+    answers: Arc<Answers>,
+    birth: Birth,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    display: Display,
+    pipeline: Pipeline,
+    _lock: StoreLock,
+}
+
+impl Agent {
+    /// Claims the state directory, opens the devices and starts every task. Listeners may open a little later; see
+    /// [`Agent::direct`]. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(options: AgentOptions) -> Result<Self, StartError> {
+        let AgentOptions { settings, password, problems, board_root } = options;
+        let store = Store::open(&settings.state_dir)?;
+        let lock = store.lock()?;
+        let mut seed = Seed::from_system();
+        let (identity, birth) = load_identity(&store, &board_root, &mut seed)?;
+        let permanent = match &password {
+            Some(text) => Some(PasswordHash::new(password::check(text.reveal())?, &identity.salt)),
+            None => password::load(&store)?,
+        };
+        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let gate = Gate::new(identity.salt.clone(), permanent, Instant::now(), unix_ms, seed.split());
+
+        let backend = backend::open(&settings.hid.backend())?;
+        let keyboard_layout = settings.target.keyboard_layout.clone();
+        let hid = Arc::new(HidWriter::spawn(backend, HidSettings { keyboard_layout }));
+        let is_card_shown = settings.video.source == SourceSettings::Pattern;
+        let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
+        let card = watch::channel(TestCard::default()).0;
+        let pipeline = Pipeline::spawn(settings.video.clone(), card.subscribe());
+        let display = Display { video: pipeline.handle(), health: hid.health(), hid };
+
+        let logbook = Logbook::open(store.clone())?;
+        let board_card = is_card_shown.then(|| BoardCard::new(title));
+        let sessions = Arc::new(Sessions::new(gate, logbook, board_card, card).map_err(StartError::Thread)?);
+
+        let socket = store.socket();
+        let control =
+            control::bind(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
+        let (stop, stopped) = watch::channel(false);
+        let registration =
+            settings.server.as_ref().map(|s| watch::channel(RegistrationStatus::starting(&s.host)));
+        let direct = settings.direct.map(|d| watch::channel(ListenStatus::starting(d.listen)));
+        let lan_address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DISCOVERY_PORT));
+        let lan = settings.is_lan_discovery_on.then(|| watch::channel(ListenStatus::starting(lan_address)));
+        let answers = Arc::new(Answers {
+            started: Instant::now(),
+            identity: identity.clone().into(),
+            problems: problems.into(),
+            sessions: Arc::clone(&sessions),
+            video: display.video.clone(),
+            health: display.health.clone(),
+            leds: display.hid.leds(),
+            registration: registration.as_ref().map(|(_, r)| r.clone()),
+            direct: direct.as_ref().map(|(_, r)| r.clone()),
+            lan: lan.as_ref().map(|(_, r)| r.clone()),
+            store,
+            settings,
+        });
+
+        let mut tasks = JoinSet::new();
+        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+        let half_open = HalfOpen::default();
+        let pong = watch::channel(pong_of(&answers)).0;
+        if let (Some(direct), Some((status, _))) = (answers.settings.direct, direct) {
+            let settings = DirectSettings { address: direct.listen, half_open: half_open.clone() };
+            tasks.spawn(direct_task::run(settings, arrivals.clone(), status, stopped.clone()));
+        }
+        if let Some((status, _)) = lan {
+            tasks.spawn(lan_task::run(lan_address, pong.subscribe(), status, stopped.clone()));
+        }
+        if let (Some(server), Some((status, _))) = (&answers.settings.server, registration) {
+            let is_confirmed = identity.registered_with == Some(server.host.to_string());
+            let public_key = identity.key_pair().public_key();
+            let client = server.client(identity.id.clone(), identity.uuid, public_key, is_confirmed);
+            let settings = RegistrationSettings { client, half_open };
+            let (events, heard) = mpsc::unbounded_channel();
+            let (commands, ordered) = mpsc::channel(8);
+            sessions.set_registration(commands.clone());
+            let registration =
+                rendezvous_task::run(settings, arrivals.clone(), status, events, ordered, stopped.clone());
+            tasks.spawn(registration);
+            tasks.spawn(obey_registration(Arc::clone(&answers), heard, commands, pong, stopped.clone()));
+        }
+        let serving = control::serve(control, Arc::clone(&answers) as Arc<dyn control::ControlHost>);
+        let mut control_stopped = stopped.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = serving => {}
+                () = until_true(&mut control_stopped) => {}
+            }
+        });
+        tasks.spawn(receive(Arc::clone(&answers), display.clone(), arrived, stopped));
+        Ok(Self { answers, birth, stop, tasks, display, pipeline, _lock: lock })
+    }
+
+    /// The ID to dial.
+    pub fn id(&self) -> PeerId {
+        self.answers.id()
+    }
+
+    /// How the identity came to be.
+    pub fn birth(&self) -> Birth {
+        self.birth
+    }
+
+    /// The one-time password while no permanent one is set; changes are seen. For a console only.
+    pub fn one_time_password(&self) -> watch::Receiver<Option<Secret<String>>> {
+        self.answers.sessions.one_time()
+    }
+
+    /// The direct listener's state, if there is one.
+    pub fn direct(&self) -> Option<watch::Receiver<ListenStatus>> {
+        self.answers.direct.clone()
+    }
+
+    /// The registration's state, if there is one.
+    pub fn registration(&self) -> Option<watch::Receiver<RegistrationStatus>> {
+        self.answers.registration.clone()
+    }
+
+    /// A snapshot.
+    pub fn status(&self) -> Status {
+        self.answers.status()
+    }
+
+    /// Ends everything within two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
+    pub async fn stop(self) {
+        let Self { answers, birth: _, stop, mut tasks, display, pipeline, _lock } = self;
+        stop.send_replace(true);
+        let all_ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {
+            tracing::warn!("some sessions did not end in time and are cut");
+            tasks.shutdown().await;
+        }
+        // First the hands: whatever else hangs, no key stays down.
+        end_thread("hid-writer", move || drop(display)).await;
+        let sessions = Arc::clone(&answers.sessions);
+        end_thread("log-ins", move || sessions.finish()).await;
+        end_thread("media-pipeline", move || drop(pipeline)).await;
+        let _ = std::fs::remove_file(answers.store.socket());
+    }
+}
+
+/// Joins a thread without ever waiting for it too long.
+async fn end_thread(name: &'static str, end: impl FnOnce() + Send + 'static) {
+    let ending = tokio::task::spawn_blocking(end);
+    if tokio::time::timeout(THREADS_END, ending).await.is_err() {
+        tracing::warn!("the thread {name} does not end in time and is left behind");
+    }
+}
+
+fn load_identity(
+    store: &Store,
+    board_root: &Path,
+    seed: &mut Seed,
+) -> Result<(identity::Identity, Birth), StoreError> {
+    let (identity, birth) = identity::load_or_create(store, identity::board_serial(board_root), seed)?;
+    let id = &identity.id;
+    match birth {
+        Birth::Kept => tracing::info!(%id, "identity loaded"),
+        Birth::Created => tracing::info!(%id, "first start: a new identity was made"),
+        Birth::RenewedOnOtherBoard => tracing::warn!(
+            %id,
+            "THIS IS ANOTHER BOARD than the one the state directory comes from (its serial number differs): a new \
+             ID and key were made, so that both can live; to move the old identity here instead, use \
+             `kvmdesk id --import`"
+        ),
+    }
+    Ok((identity, birth))
+}
+
+fn pong_of(answers: &Answers) -> Pong {
+    Pong {
+        id: answers.id().as_str().to_owned(),
+        mac: String::new(),
+        hostname: answers.settings.target.name.clone(),
+        username: "kvmdesk".to_owned(),
+        platform: match answers.settings.announce {
+            AnnouncedPlatform::Windows => "Windows",
+            AnnouncedPlatform::Linux => "Linux",
+        }
+        .to_owned(),
+    }
+}
+
+/// Gives every arrival its session, until the stop; then waits for the sessions to end.
+async fn receive(
+    answers: Arc<Answers>,
+    display: Display,
+    mut arrived: mpsc::Receiver<Arrival>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = until_true(&mut stopped) => break,
+            Some(ended) = running.join_next() => report(ended),
+            arrival = arrived.recv() => {
+                // No way in is configured: nothing ever arrives, and the stop ends the wait.
+                let Some(arrival) = arrival else {
+                    until_true(&mut stopped).await;
+                    break;
+                };
+                let Some(session) = answers.sessions.admit(arrival.controller, arrival.route) else {
+                    tracing::warn!(controller = %arrival.controller, "too many connections: one more is refused");
+                    continue;
+                };
+                tracing::debug!(session, controller = %arrival.controller, "a controller connected");
+                let settings = {
+                    let identity = answers.identity();
+                    answers.settings.peer(identity.id.clone(), identity.key_pair(), identity.salt.clone())
+                };
+                let (host, displays) = (Arc::clone(&answers.sessions) as _, vec![display.clone()]);
+                let shutdown = stopped.clone();
+                running.spawn(async move {
+                    driver::run(session, arrival, settings, displays, host, shutdown).await;
+                });
+            }
+        }
+    }
+    drop(display);
+    while let Some(ended) = running.join_next().await {
+        report(ended);
+    }
+}
+
+async fn until_true(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the agent is gone, which is a stop too.
+    let _ = stopped.wait_for(|s| *s).await;
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!("a session ended by a fault of ours: {error}");
+    }
+}
+
+/// Stores what the registration learns.
+async fn obey_registration(
+    answers: Arc<Answers>,
+    mut events: mpsc::UnboundedReceiver<RegistrationEvent>,
+    commands: mpsc::Sender<RegistrationCommand>,
+    pong: watch::Sender<Pong>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let server = answers.settings.server.as_ref().map(|s| s.host.to_string());
+    loop {
+        let event = tokio::select! {
+            () = until_true(&mut stopped) => return,
+            event = events.recv() => event,
+        };
+        let mut changed = answers.identity().clone();
+        match event {
+            None => return,
+            Some(RegistrationEvent::KeyConfirmed) => {
+                if changed.registered_with == server {
+                    continue;
+                }
+                changed.registered_with.clone_from(&server);
+            }
+            Some(RegistrationEvent::NewIdWanted) => {
+                changed.id = PeerId::from_random(Seed::from_system().next_u64());
+                changed.registered_with = None;
+            }
+            Some(RegistrationEvent::Conflict) => {
+                let text = format!(
+                    "The ID server says that the ID {} belongs to another device. It is kept; if this device was \
+                     cloned, give one of the two a new ID with `kvmdesk id --reset`.",
+                    changed.id
+                );
+                tracing::error!("{text}");
+                answers.add_problem(text);
+                continue;
+            }
+        }
+        if let Err(error) = identity::save(&answers.store, &changed) {
+            let text = format!("The identity could not be stored: {error}");
+            tracing::error!("{text}");
+            answers.add_problem(text);
+            continue;
+        }
+        let is_new_id = changed.id != answers.id();
+        let id = changed.id.clone();
+        *answers.identity() = changed;
+        if is_new_id {
+            tracing::warn!(%id, "the ID belonged to another device: this device has a new one");
+            pong.send_replace(pong_of(&answers));
+            if commands.send(RegistrationCommand::SetId(id)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// What needs no configuration to know: whether a device of these settings can be opened, as sentences for `check`.
+pub fn look_at_devices(settings: &Settings) -> Vec<String> {
+    let mut faults = vec![];
+    if let SourceSettings::V4l2 { device } = &settings.video.source
+        && !device.exists()
+    {
+        faults.push(format!("video.device: {} is not there now", device.display()));
+    }
+    if let (HidChoice::Gadget { .. }, backend::BackendSettings::Gadget(nodes)) =
+        (&settings.hid, settings.hid.backend())
+        && let Err(error) = backend::gadget::probe(&nodes)
+    {
+        faults.push(format!("hid.gadget: {error}; `kvmdesk gadget up` builds it"));
+    }
+    faults
+}

@@ -1,0 +1,185 @@
+//! Answers the control socket's requests from the running parts of one target.
+#![allow(clippy::disallowed_methods, reason = "an edge: up-time is measured here")]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::config::settings::{HidChoice, Settings};
+use crate::hid::writer::HidHealth;
+use crate::input::event::LedState;
+use crate::media::pipeline::{SourceSettings, VideoHandle};
+use crate::wire::id::PeerId;
+
+use super::control::{Answer, ControlHost, Request};
+use super::direct_task::ListenStatus;
+use super::identity::Identity;
+use super::password;
+use super::rendezvous_task::{RegistrationState, RegistrationStatus};
+use super::sessions::Sessions;
+use super::status::{DirectStatus, HidStatus, ServerStatus, Status, TargetStatus, VideoStatus};
+use super::store::Store;
+
+/// What the running parts tell.
+#[derive(Debug)]
+pub struct Answers {
+    pub(super) settings: Settings,
+    pub(super) store: Store,
+    pub(super) started: Instant,
+    pub(super) identity: Mutex<Identity>,
+    pub(super) problems: Mutex<Vec<String>>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) video: VideoHandle,
+    pub(super) health: watch::Receiver<HidHealth>,
+    pub(super) leds: watch::Receiver<LedState>,
+    pub(super) registration: Option<watch::Receiver<RegistrationStatus>>,
+    pub(super) direct: Option<watch::Receiver<ListenStatus>>,
+    pub(super) lan: Option<watch::Receiver<ListenStatus>>,
+}
+
+impl Answers {
+    /// The ID as it is now.
+    pub fn id(&self) -> PeerId {
+        self.identity().id.clone()
+    }
+
+    pub(super) fn identity(&self) -> MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a sentence that `status` shows until the end.
+    pub(super) fn add_problem(&self, text: String) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if !problems.contains(&text) {
+            problems.push(text);
+        }
+    }
+
+    /// The snapshot.
+    pub fn status(&self) -> Status {
+        let state = *self.video.state().borrow();
+        let stats = self.video.stats();
+        let health = self.health.borrow().clone();
+        let leds = *self.leds.borrow();
+        let server = self.registration.as_ref().map(|r| {
+            let r = r.borrow();
+            ServerStatus {
+                host: r.server.clone(),
+                is_online: r.state == RegistrationState::Online,
+                nat: r.nat.to_owned(),
+                state: r.message.clone(),
+            }
+        });
+        let direct = self.direct.as_ref().map(|d| {
+            let d = d.borrow();
+            DirectStatus {
+                listen: d.address.to_string(),
+                is_open: d.is_open,
+                is_plaintext_allowed: self.settings.direct.is_some_and(|d| d.is_plaintext_allowed),
+            }
+        });
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        problems.extend(server.iter().filter(|s| !s.is_online).map(|s| s.state.clone()));
+        for listener in self.direct.iter().chain(&self.lan) {
+            let listener = listener.borrow();
+            if !listener.is_open {
+                problems.push(listener.message.clone());
+            }
+        }
+        let spoken = [state.signal.sentence().to_owned(), health.notice.clone(), self.sessions.log_problem()];
+        problems.extend(spoken.into_iter().filter(|text| !text.is_empty()));
+        let lit = [
+            ("num-lock", leds.is_num_lock),
+            ("caps-lock", leds.is_caps_lock),
+            ("scroll-lock", leds.is_scroll_lock),
+        ];
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            problems,
+            target: TargetStatus {
+                name: self.settings.target.name.clone(),
+                id: self.id().as_str().to_owned(),
+                password: if self.sessions.one_time().borrow().is_some() { "one-time" } else { "permanent" }
+                    .to_owned(),
+                suspects: self.sessions.suspects(),
+                server,
+                direct,
+                is_lan_discovery_on: self.lan.is_some(),
+                video: VideoStatus {
+                    source: match &self.settings.video.source {
+                        SourceSettings::Pattern => "pattern".to_owned(),
+                        SourceSettings::V4l2 { device } => device.display().to_string(),
+                    },
+                    signal: state.signal.word().to_owned(),
+                    notice: state.signal.sentence().to_owned(),
+                    resolution: state.resolution.to_string(),
+                    original_resolution: state.original_resolution.to_string(),
+                    captured: stats.captured,
+                    unchanged: stats.unchanged,
+                    encoded: stats.encoded,
+                    keyframes: stats.keyframes,
+                },
+                hid: HidStatus {
+                    backend: match &self.settings.hid {
+                        HidChoice::Gadget { name } => format!("gadget {name}"),
+                        HidChoice::Recording { .. } => "recording".to_owned(),
+                    },
+                    is_connected: health.is_connected,
+                    notice: health.notice,
+                    reports_written: health.reports_written,
+                    events_discarded: health.events_discarded,
+                    leds: lit
+                        .iter()
+                        .filter(|(_, is_lit)| *is_lit)
+                        .map(|(name, _)| (*name).to_owned())
+                        .collect(),
+                },
+                sessions: self.sessions.list(),
+            },
+        }
+    }
+
+    /// Takes the stored password over.
+    fn reload_password(&self) -> Answer {
+        match password::load(&self.store) {
+            Ok(hash) => {
+                let is_set = hash.is_some();
+                let ended = self.sessions.set_permanent(hash);
+                tracing::info!(is_set, ended, "the permanent password changed");
+                let mut text =
+                    if is_set { "The password holds from now on." } else { "No password is set." }.to_owned();
+                if ended > 0 {
+                    text.push_str(&format!(" Sessions ended because they used the old one: {ended}."));
+                }
+                Answer::Done { text }
+            }
+            Err(error) => Answer::Failed { text: error.to_string() },
+        }
+    }
+}
+
+impl ControlHost for Answers {
+    fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Status => Answer::Status(Box::new(self.status())),
+            Request::EndSession { session } if self.sessions.end(session) => {
+                tracing::info!(session, "ended on request");
+                Answer::Done { text: format!("Session {session} is ended.") }
+            }
+            Request::EndSession { session } => Answer::Failed {
+                text: format!("There is no session {session} now; `kvmdesk sessions` lists them."),
+            },
+            Request::Unlock => {
+                self.sessions.unlock();
+                tracing::info!("locks after wrong passwords cleared on request");
+                Answer::Done { text: "All locks after wrong passwords are cleared.".to_owned() }
+            }
+            Request::ReloadPassword => self.reload_password(),
+            Request::OneTimePassword => Answer::OneTimePassword {
+                password: self.sessions.one_time().borrow().as_ref().map(|p| p.reveal().clone()),
+            },
+        }
+    }
+}
