@@ -7,6 +7,7 @@
 )]
 
 mod config;
+mod controller;
 mod encoders;
 mod floors;
 mod golden;

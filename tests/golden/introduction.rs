@@ -12,12 +12,12 @@ use kvmdesk::wire::endpoint::Endpoint;
 use kvmdesk::wire::id::DeviceUuid;
 use kvmdesk::wire::message::{decode_rendezvous, encode_rendezvous, hbb};
 
-use crate::support::transcript::{Body, Channel, Transcript};
+use crate::support::transcript::{Body, Channel, Transcript, from_hex};
 
 fn poll(client: &mut Client, introductions: &mut Vec<Introduction>) {
     loop {
         match client.poll_output() {
-            Output::Event(Event::Introduce { introduction, .. }) => introductions.push(introduction),
+            Output::Event(Event::Introduce { introduction, .. }) => introductions.push(*introduction),
             Output::Event(Event::Dropped(why)) => panic!("a recorded request was dropped: {why:?}"),
             Output::Event(_) | Output::Transmit(_) => {}
             Output::Timeout { .. } => return,
@@ -132,4 +132,56 @@ fn relays_that_the_device_opens() {
 #[test]
 fn the_same_address_and_then_the_controllers_relay() {
     assert_eq!(replay("same-ip-local-addr"), (2, 1));
+}
+
+/// The registration: the same datagrams in the same order, RegisterPeer once earlier.
+#[test]
+fn the_registration() {
+    let transcript = Transcript::load("registration");
+    let bytes = |name: &str| from_hex(transcript.value(name).unwrap());
+    let server = "10.77.0.1:21116".parse().unwrap();
+    let endpoint = Endpoint::parse("10.77.0.1", RENDEZVOUS_PORT).unwrap();
+    let id = transcript.value("id").unwrap().parse().unwrap();
+    let uuid = DeviceUuid(bytes("uuid").try_into().unwrap());
+    let settings = ClientSettings::new(endpoint, id, uuid, bytes("key").try_into().unwrap());
+    let mut now = Instant::now();
+    let mut client = Client::new(settings, now, Seed::from_bytes([3; 32]));
+    let (mut sent, mut measured, mut wake) = (vec![], vec![], None);
+    let mut poll = |client: &mut Client, sent: &mut Vec<Vec<u8>>, wake: &mut Option<Instant>| loop {
+        match client.poll_output() {
+            Output::Transmit(bytes) => sent.push(bytes),
+            Output::Event(Event::MeasureNat(request)) => measured.push(request),
+            Output::Event(_) => {}
+            Output::Timeout { at, .. } => {
+                *wake = at;
+                return;
+            }
+        }
+    };
+    client.handle_input(Input::ServerAt(server), now);
+    poll(&mut client, &mut sent, &mut wake);
+    let (mut official, mut tests) = (vec![], vec![]);
+    for entry in &transcript.entries {
+        let Body::Message(bytes) = &entry.body else { continue };
+        match (entry.channel, entry.is_received) {
+            (Channel::Udp, true) => {
+                client.handle_input(Input::Datagram { from: server, bytes }, now);
+                poll(&mut client, &mut sent, &mut wake);
+            }
+            (Channel::Udp, false) => {
+                official.push(bytes.clone());
+                // Time goes on to our own next datagram.
+                while sent.len() < official.len() {
+                    now = wake.unwrap().max(now);
+                    client.handle_input(Input::Tick, now);
+                    poll(&mut client, &mut sent, &mut wake);
+                }
+            }
+            (_, false) => tests.push(bytes.clone()),
+            (_, true) => {}
+        }
+    }
+    assert_eq!(sent[..official.len()], official);
+    assert_eq!(measured, [tests[0].clone()], "one request, sent to both ports");
+    assert_eq!(tests[0], tests[1]);
 }

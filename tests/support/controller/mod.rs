@@ -17,6 +17,7 @@ mod stream;
 
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub use by_id::{Lookup, Server, Way, lookup};
+pub use hands::button;
 pub use handshake::{Answer, SignedKey};
 #[allow(unused_imports, reason = "each test binary uses its own part")]
 pub use picture::{Picture, write_png};
