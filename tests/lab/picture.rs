@@ -18,8 +18,8 @@ const BARS: [[u8; 3]; 8] = [
     [0, 0, 0],
 ];
 
-/// Half of what two neighbouring bars differ by would be 95; encoding and the choice of colour matrix take about 30.
-const TOLERANCE: u8 = 45;
+/// Two neighbouring bars differ by 190 in a channel; encoding costs about 5.
+const TOLERANCE: u8 = 20;
 
 /// Whether the picture shows the bars. Looked at in the lower half: vivid writes text into the upper one.
 fn shows_bars(picture: &Picture) -> bool {
