@@ -9,3 +9,4 @@
 mod floors;
 mod nat;
 mod rendezvous;
+mod servers;
