@@ -11,7 +11,7 @@ use kvmdesk::wire::message::hbb::rendezvous_message::Union;
 use kvmdesk::wire::message::{decode_message, decode_rendezvous, encode_message, encode_rendezvous, hbb};
 use prost::Message as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::device::{ID, identity};
 use super::lab::{HBBR, HBBS};
@@ -196,4 +196,11 @@ pub async fn request_relay(uuid: &str, is_secure: bool) -> hbb::RelayResponse {
     }))
     .await;
     line.relayed().await
+}
+
+/// A listener on an address that a line uses.
+pub fn listen_shared(local: SocketAddr) -> TcpListener {
+    let socket = reusable();
+    socket.bind(local).unwrap();
+    socket.listen(8).unwrap()
 }

@@ -120,3 +120,19 @@ fn t15_t16_a_repeat_within_100_ms_is_one_request_and_one_after_3_s_is_answered_a
         "the first and the other's still wait, the repeat never ran"
     );
 }
+
+#[test]
+fn t11_the_knock_comes_from_the_address_that_is_then_listened_on() {
+    let lab = lab_or_skip!(false);
+    let _device = Device::online(&lab, |_| {});
+    let key = lab.key();
+    lab.run(Place::Controller, async move {
+        let mut line = Line::open().await;
+        // Where an app has nobody listening, this one sees who knocks.
+        let door = controller::listen_shared(line.local);
+        line.ask(ID, &key, ASYMMETRIC).await;
+        let to = unmangle(&line.punched().await.socket_addr);
+        let (_, knocked_from) = controller::within(door.accept()).await.unwrap();
+        assert_eq!(knocked_from, to);
+    });
+}

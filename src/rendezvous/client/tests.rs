@@ -109,7 +109,7 @@ fn a_name_that_does_not_resolve_is_tried_again_more_and_more_slowly() {
         c.handle_input(Input::Tick, now);
         assert_eq!(drain(&mut c), [Output::Event(Event::Resolve)]);
     }
-    assert_eq!(waits, [3, 6, 12, 24, 48, 60, 60]);
+    assert_eq!(waits, [3, 6, 12, 24, 30, 30, 30]);
 }
 
 #[test]
