@@ -1,5 +1,10 @@
 //! The registration task against a scripted ID server on loopback: registered, refused, silent, restarted, garbage;
 //! controllers brought in over the punch, the LAN and the relay.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests own their clocks and look at single arms of big unions"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
