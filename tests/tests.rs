@@ -13,3 +13,4 @@ mod hid_backends;
 mod nat;
 mod rendezvous;
 mod session;
+mod servers;
