@@ -206,7 +206,8 @@ impl Engine {
                 }
                 self.last_accepted = Some(now);
                 self.health.reports_written += 1;
-                self.health.is_connected = true;
+                // The keyboard speaks for the host: the kernel takes a report or two for devices that nobody reads.
+                self.health.is_connected |= !self.lanes[KEYBOARD].is_stalled();
                 self.host = Host::There;
             }
             Ok(WriteOutcome::Busy) => {
@@ -256,7 +257,7 @@ impl Engine {
     /// Health as of now.
     pub(super) fn health(&mut self, now: Instant) -> HidHealth {
         self.remark.take_if(|(_, until)| *until <= now);
-        let unread = self.lanes.iter().find(|lane| lane.is_missed()).map(|lane| lane.devices);
+        let unread = self.lanes[KEYBOARD + 1..].iter().find(|lane| lane.is_missed()).map(|lane| lane.devices);
         let notice = match (&self.layout, &self.remark) {
             _ if !self.health.is_connected => self.fault.as_str(),
             _ if unread.is_some() => unread.map_or("", unread_notice),
@@ -295,6 +296,12 @@ impl Engine {
             after.map(|(o, _)| *o).chain(self.sessions.range(..=self.served).map(|(o, _)| *o)).collect();
         for owner in turn {
             let Some(mut work) = self.sessions.remove(&owner) else { continue };
+            if self.has_passing_move(owner, &work) {
+                self.serve_event(owner, &mut work, now);
+                self.sessions.insert(owner, work);
+                self.served = owner;
+                return true;
+            }
             let is_free = work.waits_until(now).is_none() && !self.is_blocked(owner, &work, now);
             if is_free && work.is_closing && !work.has_work() {
                 self.enqueue_all(owner, |state| state.release_all(owner));
@@ -326,6 +333,16 @@ impl Engine {
         })
     }
 
+    /// Whether a move comes right behind a text that is being typed: it need not wait for a long one.
+    fn has_passing_move(&self, owner: OwnerId, work: &Work) -> bool {
+        let device = match work.queue.front() {
+            Some(InputEvent::PointerAbsolute(_)) => HidDevice::Absolute,
+            Some(InputEvent::PointerRelative { .. }) => HidDevice::Relative,
+            Some(_) | None => return false,
+        };
+        work.is_typing() && self.lanes[lane_index(device)].pending().all(|(o, _)| *o != owner)
+    }
+
     fn serve(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
         if !work.is_between_events() {
             match work.next_step(now) {
@@ -337,6 +354,10 @@ impl Engine {
             }
             return;
         }
+        self.serve_event(owner, work, now);
+    }
+
+    fn serve_event(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
         let Some(event) = work.queue.pop() else { return };
         let is_keyboard_stalled = self.lanes[KEYBOARD].is_stalled();
         match event {
