@@ -8,7 +8,7 @@ use super::gate::{LoginAttempt, Verdict};
 use super::handshake::Step;
 use super::input::Keys;
 use super::login;
-use super::machine::{CloseReason, Event, Opening, Output, Peer, State};
+use super::machine::{CloseReason, Event, LOGIN_LIMIT, Opening, Output, Peer, State};
 use super::texts;
 use super::video::Video;
 
@@ -58,10 +58,10 @@ impl Peer {
     }
 
     pub(super) fn handle_verdict(&mut self, verdict: Verdict, now: Instant) {
-        let State::Judged(request) = std::mem::replace(&mut self.state, State::Login) else {
-            self.ignore("a verdict that was not asked for");
-            return;
-        };
+        if !matches!(self.state, State::Judged(_)) {
+            return self.ignore("a verdict that was not asked for");
+        }
+        let State::Judged(request) = std::mem::replace(&mut self.state, State::Login) else { return };
         match verdict {
             Verdict::Silent => {}
             Verdict::Refused(text) => self.transmit(login::error(text)),
@@ -97,6 +97,7 @@ impl Peer {
 
     pub(super) fn send_hash(&mut self, now: Instant) {
         self.state = State::Login;
+        self.login_by = now + LOGIN_LIMIT;
         for message in login::opening(&self.settings.salt, &self.challenge) {
             self.transmit(message);
         }

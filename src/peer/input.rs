@@ -164,7 +164,8 @@ impl Keys {
     /// Before a key that tells a lock's state: make the target's lock the same (reference: session 6.6).
     fn sync_lock(&self, usage: KeyUsage, listed: &Listed, tells_caps_lock: bool, hands: &mut Hands) {
         match keymap::told_lock(usage) {
-            Some(LockKey::CapsLock) if tells_caps_lock => {
+            // With Control, Alt or Meta down the case says nothing, and Caps Lock would be a chord.
+            Some(LockKey::CapsLock) if tells_caps_lock && !hands.holds_hot_key() => {
                 hands.emit(InputEvent::Lock { lock: LockKey::CapsLock, is_on: listed.is_caps_lock });
             }
             Some(LockKey::NumLock) if self.tells_num_lock => {

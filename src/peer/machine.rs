@@ -34,6 +34,10 @@ use super::video::{self, Admission, Video};
 /// A controller that holds something and is silent so long is taken for cut off: what it holds goes up.
 pub const HOLD_LIMIT: Duration = Duration::from_secs(2);
 
+/// A controller that has not logged in so long after Hash makes room: the password prompt of the apps has no limit
+/// of its own, and their echoes would keep a half-open connection for ever.
+pub const LOGIN_LIMIT: Duration = Duration::from_secs(600);
+
 /// Where a session stands.
 #[derive(Debug)]
 pub(super) enum State {
@@ -57,6 +61,7 @@ pub struct Peer {
     pub(super) controller: SocketAddr,
     pub(super) state: State,
     pub(super) challenge: String,
+    pub(super) login_by: Instant,
     pub(super) scope: Option<Scope>,
     pub(super) version: String,
     pub(super) displays: Displays,
@@ -101,6 +106,7 @@ impl Peer {
         let mut peer = Self {
             keys: Keys::new(settings.announce, settings.os, ""),
             challenge: seed.next_text(CHALLENGE_LEN),
+            login_by: now + LOGIN_LIMIT,
             settings,
             opening,
             controller,
@@ -180,7 +186,7 @@ impl Peer {
                 return Output::Timeout { at: self.now + Duration::from_secs(3600), why: "closed" };
             }
             State::Handshake(handshake) => earlier(handshake.deadline(), "the handshake must come"),
-            State::Login | State::Judged(_) => {}
+            State::Login | State::Judged(_) => earlier(self.login_by, "the login must come"),
             State::Open => {
                 if let Some((at, why)) = self.video.deadline() {
                     earlier(at, why);
@@ -339,7 +345,8 @@ impl Peer {
             }
             return;
         }
-        if self.latency.silence_at() <= now {
+        let is_late = !matches!(self.state, State::Open) && self.login_by <= now;
+        if is_late || self.latency.silence_at() <= now {
             self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(texts::TIMEOUT.into())));
             return self.close(CloseReason::TimedOut);
         }

@@ -191,7 +191,7 @@ pub enum CloseReason {
     HandshakeFailed(&'static str),
     /// We refused it; the text is what the user was told.
     Refused(String),
-    /// Nothing came for 30 s.
+    /// Nothing came for 30 s, or no login for 10 minutes.
     TimedOut,
     /// The agent ended it; the text is what the user was told.
     EndedHere(String),

@@ -272,6 +272,23 @@ fn pings_come_each_second_and_only_after_an_echo() {
 }
 
 #[test]
+fn a_prompt_may_stay_open_for_minutes_but_not_for_ever() {
+    let mut rig = Rig::sealed();
+    rig.seconds(599);
+    assert_eq!(rig.closed, None);
+    rig.input(Input::Verdict(kvmdesk::peer::gate::Verdict::Accepted));
+    assert!(rig.requests.is_empty(), "a verdict that nobody asked for");
+    rig.take_seen();
+    rig.seconds(1);
+    assert_eq!(rig.refusal(), "Timeout");
+    assert_eq!(rig.closed, Some(CloseReason::TimedOut));
+    let mut rig = Rig::watching();
+    rig.input(Input::Verdict(kvmdesk::peer::gate::Verdict::Accepted));
+    rig.map(28, true);
+    assert_eq!(rig.hands.len(), 1, "a stray verdict changes nothing");
+}
+
+#[test]
 fn a_controllers_own_ping_is_returned_unchanged() {
     let mut rig = Rig::watching();
     let ping = hbb::TestDelay { time: 1_795_347_740_223, from_client: true, ..Default::default() };

@@ -120,6 +120,8 @@ fn locks_follow_only_the_keys_that_tell_them() {
         phone.named("press", C::Numpad7, &[NUM]),
         [lock(LockKey::NumLock, true), tap(K::KEYPAD_7, &[])]
     );
+    phone.map("down", 29, &[]);
+    assert_eq!(phone.map("press", 0x2E, &[CAPS]), [tap(K::C, &[])], "Ctrl+C needs no Caps Lock");
     let mut ios = on(AnnouncedPlatform::Windows, "iOS");
     assert_eq!(ios.map("press", 0x4F, &[]), [tap(K::KEYPAD_1, &[])], "iOS never lists Num Lock");
 }
