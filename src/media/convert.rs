@@ -74,9 +74,10 @@ fn convert_rows(
                 height: count as u32,
             };
             let mut target = planar(into, width, count);
-            match frame.format {
-                PixelFormat::Uyvy => uyvy422_to_yuv420(&mut target, &source),
-                _ => yuyv422_to_yuv420(&mut target, &source),
+            if frame.format == PixelFormat::Uyvy {
+                uyvy422_to_yuv420(&mut target, &source)
+            } else {
+                yuyv422_to_yuv420(&mut target, &source)
             }
             .map_err(|_| ConvertError::TooShort)
         }
