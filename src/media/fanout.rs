@@ -48,7 +48,7 @@ struct Watcher {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// Every frame goes to it.
-    InStep,
+    Following,
     /// It is new or asked for a key frame; nothing else goes to it until then.
     Asked,
     /// Its queue was full; nothing goes to it until a key frame.
@@ -129,7 +129,7 @@ impl Fanout {
         let mut need = Need::default();
         for watcher in state.watchers.values() {
             let (last, gap) = match watcher.step {
-                Step::InStep => {
+                Step::Following => {
                     need.has_room |= watcher.queue.len() < QUEUE_FRAMES;
                     continue;
                 }
@@ -181,12 +181,12 @@ impl Watcher {
             // Whoever asked for a refresh throws older frames away (reference: session 3.4), and so does a size
             // change. A full queue is worth less than the key frame that replaces it.
             let is_stale = self.queue.back().is_some_and(|last| last.resolution != frame.resolution);
-            if self.step != Step::InStep || is_stale || self.queue.len() >= QUEUE_FRAMES {
+            if self.step != Step::Following || is_stale || self.queue.len() >= QUEUE_FRAMES {
                 self.queue.clear();
             }
-            self.step = Step::InStep;
+            self.step = Step::Following;
             self.last_keyframe = Some(now);
-        } else if self.step != Step::InStep {
+        } else if self.step != Step::Following {
             return false;
         } else if self.queue.len() >= QUEUE_FRAMES {
             self.step = Step::Lost;

@@ -172,10 +172,8 @@ fn planes_of<'a>(
         }
         // Planes behind the first lie one after the other, with the stride of the first scaled to their width
         // (kernel: pixfmt-yuv-planar).
-        let stride = match pixels {
-            PixelFormat::Yu12 if n > 0 => stride / 2,
-            _ => stride,
-        };
+        let is_narrow = pixels == PixelFormat::Yu12 && n > 0;
+        let stride = if is_narrow { stride / 2 } else { stride };
         *plane = RawPlane { data: memory[0].get(start..).unwrap_or_default(), stride };
         start += stride * height.div_ceil(shape.rows_per);
     }
