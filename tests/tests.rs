@@ -9,6 +9,7 @@
 mod config;
 mod controller;
 mod encoders;
+mod floods;
 mod floors;
 mod golden;
 mod hid_backends;
