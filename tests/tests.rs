@@ -7,10 +7,14 @@
 )]
 
 mod config;
+mod controller;
 mod encoders;
+mod floods;
 mod floors;
+mod golden;
 mod hid_backends;
 mod nat;
 mod rendezvous;
 mod session;
 mod servers;
+mod support;

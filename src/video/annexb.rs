@@ -154,7 +154,10 @@ pub fn parse_sps(unit: &[u8]) -> Option<SpsInfo> {
         2 => (2, 2 - is_progressive),
         _ => return None,
     };
-    let cut = |full: u32, a: u32, b: u32, unit: u32| full.checked_sub(a.checked_add(b)?.checked_mul(unit)?);
+    // Cropping leaves at least one pixel (H.264 7.4.2.1.1).
+    let cut = |full: u32, a: u32, b: u32, unit: u32| {
+        full.checked_sub(a.checked_add(b)?.checked_mul(unit)?).filter(|left| *left > 0)
+    };
     let width = cut(width_mbs.checked_mul(16)?, crop[0], crop[1], unit_x)?;
     let height =
         cut(height_units.checked_mul(16)?.checked_mul(2 - is_progressive)?, crop[2], crop[3], unit_y)?;

@@ -1,0 +1,8 @@
+//! What the tests share: a scripted RustDesk controller, recorded transcripts, processes, the HID log.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "tests pick single arms of big unions")]
+
+pub mod controller;
+pub mod hidlog;
+pub mod procs;
+pub mod transcript;
