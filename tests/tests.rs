@@ -6,6 +6,8 @@
     reason = "tests may fail loudly and own their clocks"
 )]
 
+mod agent;
+mod cli;
 mod config;
 mod controller;
 mod encoders;
@@ -15,6 +17,6 @@ mod golden;
 mod hid_backends;
 mod nat;
 mod rendezvous;
-mod session;
 mod servers;
+mod session;
 mod support;
