@@ -30,6 +30,8 @@ use crate::wire::id::PeerId;
 const SOCKET_RETRY: Duration = Duration::from_secs(3);
 /// Time that the relay has to take our connection before the controller is told regardless.
 const RELAY_HEAD_START: Duration = Duration::from_secs(1);
+/// Time that the relay gets to take note of us; it never acknowledges.
+const RELAY_SETTLES: Duration = Duration::from_millis(20);
 
 /// What one target's registration is run with.
 #[derive(Debug, Clone)]
@@ -460,6 +462,7 @@ async fn meet_at_relay(server: SocketAddr, relay: &Relay, door: &Door) -> io::Re
     // we go first and then let the controller be told. A relay that is slow or dead does not hold up the answer.
     let tell = async {
         let _ = timeout(RELAY_HEAD_START, is_there).await;
+        tokio::time::sleep(RELAY_SETTLES).await;
         dial::tell_server(server, &relay.answer).await
     };
     let (told, met) = tokio::join!(tell, meet);
