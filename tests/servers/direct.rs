@@ -79,12 +79,13 @@ fn t13_the_same_address_gets_the_lan_address() {
 fn t14_a_relay_is_served_while_the_listener_still_waits() {
     let lab = lab_or_skip!(false);
     let device = Device::online(&lab, |_| {});
-    let key = lab.key();
+    let (key, log) = (lab.key(), lab.relay_log());
     lab.run(Place::Controller, async move {
         ask(&key, ASYMMETRIC).await.punched().await;
         let answer = request_relay("8f2e352e-ece2-474e-a7cf-99c9b651062e", true).await;
         assert_eq!((answer.uuid, answer.union, answer.relay_server.as_str()), (String::new(), None, ""));
         assert!(answer.refuse_reason.is_empty() && !answer.version.is_empty());
+        log.parked("8f2e352e-ece2-474e-a7cf-99c9b651062e").await;
         talk(meet("8f2e352e-ece2-474e-a7cf-99c9b651062e", &key).await).await;
     });
     device.expect(Route::Relayed, true, "10.77.0.3");

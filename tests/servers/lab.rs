@@ -100,9 +100,17 @@ impl Lab {
     }
 
     fn spawn(&self, mut command: Command) -> Child {
-        let log =
-            File::options().create(true).append(true).open(self.dir.path().join("servers.log")).unwrap();
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("servers.log")
+    }
+
+    /// What hbbr says about meetings.
+    pub fn relay_log(&self) -> RelayLog {
+        RelayLog { path: self.log_path() }
     }
 
     pub fn start_hbbs(&mut self) {
@@ -116,7 +124,7 @@ impl Lab {
     }
 
     fn wait_for(&self, address: &'static str) {
-        let log = self.dir.path().join("servers.log");
+        let log = self.log_path();
         self.run(Place::Controller, async move {
             let address: SocketAddr = address.parse().unwrap();
             let end = Instant::now() + Duration::from_secs(60);
@@ -153,6 +161,28 @@ impl Lab {
         future: impl Future<Output = T> + Send + 'static,
     ) -> T {
         self.spawn_in(place, future).join().unwrap_or_else(|e| std::panic::resume_unwind(e))
+    }
+}
+
+/// hbbr's log. Of two sides that come in the same moment hbbr loses one (it looks for a partner and parks under
+/// separate locks), so that tests wait until the first is parked.
+#[derive(Clone)]
+pub struct RelayLog {
+    path: PathBuf,
+}
+
+impl RelayLog {
+    pub async fn parked(&self, uuid: &str) {
+        let line = format!("New relay request {uuid} from");
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let log = fs::read_to_string(&self.path).unwrap_or_default();
+            if log.contains(&line) {
+                return;
+            }
+            assert!(Instant::now() < end, "nobody came to the relay:\n{log}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 

@@ -22,20 +22,22 @@ const UUID: &str = "e6a40154-4799-45a7-8880-43a2da189b25";
 fn t12_t18_a_symmetric_controller_meets_us_at_the_relay() {
     let lab = lab_or_skip!(true);
     let device = Device::online(&lab, |_| {});
-    let key = lab.key();
+    let (key, log) = (lab.key(), lab.relay_log());
     lab.run(Place::Controller, async move {
         let answer = ask(&key, SYMMETRIC).await.relayed().await;
         let Some(hbb::relay_response::Union::Pk(pk)) = &answer.union else { panic!("{answer:?}") };
         check_signed_key(pk, &key);
         assert_eq!((answer.uuid.len(), answer.version.as_str()), (36, "1.4.9"));
         assert!(!answer.relay_server.is_empty() && answer.socket_addr.is_empty());
+        log.parked(&answer.uuid).await;
         talk(meet(&answer.uuid, &key).await).await;
     });
     device.expect(Route::Relayed, true, "10.77.0.3");
     // The other order: the controller is there first.
-    let key = lab.key();
+    let (key, log) = (lab.key(), lab.relay_log());
     lab.run(Place::Controller, async move {
         let waiting = meet(UUID, &key).await;
+        log.parked(UUID).await;
         request_relay(UUID, true).await;
         talk(waiting).await;
     });
@@ -81,9 +83,10 @@ fn t18_without_a_partner_the_lone_side_is_closed_after_30_s() {
 fn t19_an_idle_meeting_is_closed_by_the_relay_and_traffic_keeps_it() {
     let lab = lab_or_skip!(false);
     let device = Device::online(&lab, |_| {});
-    let key = lab.key();
+    let (key, log) = (lab.key(), lab.relay_log());
     let (kept, idle) = lab.run(Place::Controller, async move {
         request_relay(UUID, true).await;
+        log.parked(UUID).await;
         let (mut reader, mut writer) = talk(meet(UUID, &key).await).await;
         let from = Instant::now();
         // One message each second, as TestDelay is: longer than the relay's patience with silence.
@@ -105,9 +108,10 @@ fn t19_an_idle_meeting_is_closed_by_the_relay_and_traffic_keeps_it() {
 fn t25_secure_false_is_handed_on_and_the_device_speaks_first() {
     let lab = lab_or_skip!(false);
     let device = Device::online(&lab, |_| {});
-    let key = lab.key();
+    let (key, log) = (lab.key(), lab.relay_log());
     lab.run(Place::Controller, async move {
         request_relay(UUID, false).await;
+        log.parked(UUID).await;
         let (mut reader, _writer) = meet(UUID, &key).await.split();
         let first = within(reader.next()).await.unwrap().unwrap();
         assert!(matches!(decode_message(&first).unwrap().union, Some(hbb::message::Union::Hash(_))));
@@ -177,9 +181,10 @@ impl Browser {
 fn t20_a_browser_meets_us_and_empty_frames_vanish() {
     let lab = lab_or_skip!(false);
     let device = Device::online(&lab, |_| {});
-    let key = lab.key();
+    let (key, log) = (lab.key(), lab.relay_log());
     lab.run(Place::Controller, async move {
         request_relay(UUID, true).await;
+        log.parked(UUID).await;
         let mut browser = Browser::open().await;
         browser.send(&relay_request(UUID, &key)).await;
         let (message, key) = public_key(&box_key(&browser.next().await));
