@@ -15,6 +15,7 @@ mod floods;
 mod floors;
 mod golden;
 mod hid_backends;
+mod lab;
 mod nat;
 mod rendezvous;
 mod servers;

@@ -1,0 +1,174 @@
+//! A whole daemon in the hardware lab: a guest whose kernel shows it an HDMI receiver and a USB device controller, with
+//! the computer at the other end of the cable. Asserts order and content, never speed: all of it is emulated.
+//!
+//! `KVMDESK_LAB_ARCH=arm64` with `KVMDESK_LAB_PROGRAM` naming a `kvmdesk` built for it takes an ARM guest.
+
+#[path = "lab/hands.rs"]
+mod hands;
+#[path = "lab/machine.rs"]
+mod machine;
+#[path = "lab/picture.rs"]
+mod picture;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::controller::{Controller, Options};
+use machine::{Machine, PATIENCE, Recording, say};
+
+const PASSWORD: &str = "lab password";
+const CONFIG: &str = "/host/kvmdesk.toml";
+
+/// A controller that is logged in to the guest's daemon.
+struct Session<'a> {
+    machine: &'a Machine,
+    app: Controller,
+}
+
+impl<'a> Session<'a> {
+    fn log_in(machine: &'a Machine) -> Self {
+        let options = Options::with_password(PASSWORD);
+        let mut app = Controller::connect_direct(machine.direct_address(), options).unwrap();
+        app.log_in().unwrap();
+        // Pointer events are thrown away until the echo of a TestDelay that follows the first key frame.
+        app.wait_until(PATIENCE, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
+        Self { machine, app }
+    }
+
+    /// Runs a script in the guest while the controller goes on listening and answering.
+    fn in_guest(&mut self, script: &str) -> String {
+        let machine = self.machine;
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| machine.run(script));
+            while !running.is_finished() {
+                self.app.idle(Duration::from_millis(50)).unwrap();
+            }
+            running.join().unwrap()
+        })
+    }
+
+    /// Asks until there is an answer, while the controller goes on.
+    fn until<T>(&mut self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(Instant::now() < give_up, "never came: {what}");
+            self.app.idle(Duration::from_millis(100)).unwrap();
+        }
+    }
+
+    /// A part of `kvmdesk status --json`.
+    fn status(&self, pointer: &str) -> serde_json::Value {
+        let text = self.machine.run(&format!("kvmdesk status --json --config {CONFIG}"));
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        status.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {text}")).clone()
+    }
+}
+
+#[test]
+fn a_board_shows_its_computer_and_types_into_it() {
+    let machine = match Machine::boot() {
+        Ok(machine) => machine,
+        Err(missing) if std::env::var_os("CI").is_some_and(|v| v == "true") => {
+            panic!("the lab cannot run, and CI may not skip it: {missing}")
+        }
+        Err(missing) => return say(&format!("skipped: {missing}")),
+    };
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| walk_through(&machine)));
+    if let Err(failure) = outcome {
+        let log = fs::read_to_string(machine.share().join("agent.log")).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(60).collect();
+        say("the daemon's log, newest first:");
+        tail.iter().for_each(|line| say(line));
+        say(&format!("the guest's console:\n{}", machine.console()));
+        std::panic::resume_unwind(failure);
+    }
+}
+
+fn walk_through(machine: &Machine) {
+    machine.run("lab usb; lab video 1; lab mode 640x480p59");
+    check_board_profile(machine);
+    install(machine);
+    start(machine);
+
+    let mut session = Session::log_in(machine);
+    picture::bars_arrive(&mut session, 640, 480);
+    picture::mode_change_is_followed(&mut session);
+    picture::signal_states_are_followed(&mut session);
+    // Still pictures from here on leave the emulated processor to the keys.
+    session.in_guest("v4l2-ctl -d /dev/video0 -c osd_text_mode=2");
+
+    let mut keyboard = Recording::start(machine, 0);
+    let mut pointer = Recording::start(machine, 1);
+    hands::keys_arrive(&mut session, &mut keyboard);
+    hands::pointer_arrives(&mut session, &mut pointer);
+    hands::caps_lock_comes_back(&mut session, &mut keyboard);
+    hands::cable_may_be_pulled(&mut session, &mut keyboard, &mut pointer);
+    drop(session);
+    stop(machine);
+
+    // Another receiver: most real ones have the multi-planar interface, and vivid puts an offset in its plane.
+    machine.run("rmmod vivid; lab video 2; lab mode 800x600p60");
+    start(machine);
+    let mut session = Session::log_in(machine);
+    picture::bars_arrive(&mut session, 800, 600);
+    drop(session);
+    stop(machine);
+}
+
+/// `hw/lab` says what the guest is; here the guest is asked.
+fn check_board_profile(machine: &Machine) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw/lab/board.toml");
+    let profile: toml::Table = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let text = |room: &str, key: &str| profile[room][key].as_str().unwrap().to_owned();
+    let driver = machine.run(&format!("v4l2-ctl -d {} --info", text("capture", "device")));
+    assert!(driver.contains(&format!(": {}\n", text("capture", "driver"))), "{driver}");
+    assert_eq!(machine.run("ls /sys/class/udc").trim(), text("usb", "udc"));
+    say("ok: the guest is what hw/lab/board.toml says");
+}
+
+/// The program, its settings and password, the gadget; what packaging does on a board.
+fn install(machine: &Machine) {
+    let config = "\
+        [direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
+        [[target]]\nname = \"lab\"\n\
+        [video]\ndevice = \"/dev/video0\"\n\
+        [log]\nlevel = \"debug\"\n";
+    fs::write(machine.share().join("kvmdesk.toml"), config).unwrap();
+    fs::write(machine.share().join("password"), PASSWORD).unwrap();
+    machine.run("cp /host/kvmdesk /usr/bin/kvmdesk; chmod 755 /usr/bin/kvmdesk");
+    machine.run(&format!("kvmdesk check --config {CONFIG}"));
+    machine.run(&format!("kvmdesk gadget up --config {CONFIG}"));
+    // udev's part, with the groups of hw/lab/udev.rules, and the state directory as systemd makes it.
+    machine.run("chown root:kvmdesk /dev/hidg*; chmod 660 /dev/hidg*");
+    machine
+        .run("mkdir -p /var/lib/kvmdesk /run/kvmdesk; chown kvmdesk:kvmdesk /var/lib/kvmdesk /run/kvmdesk");
+    as_daemon(machine, &format!("kvmdesk password --file /host/password --config {CONFIG}"));
+    say("ok: checked, gadget built, password set");
+}
+
+/// Runs a script as the user that the daemon runs as.
+fn as_daemon(machine: &Machine, script: &str) -> String {
+    machine.run(&format!("su -s /bin/sh kvmdesk -c '{script}'"))
+}
+
+fn start(machine: &Machine) {
+    as_daemon(
+        machine,
+        &format!("kvmdesk run --config {CONFIG} >>/tmp/agent.log 2>&1 </dev/null & echo $! >/tmp/agent.pid"),
+    );
+    // The log is copied where it survives the guest.
+    machine.run("tail -F /tmp/agent.log >/host/agent.log 2>/dev/null </dev/null &");
+    machine.wait_for("netstat -ltn; cat /tmp/agent.log", |said| said.contains(":21118 "));
+    say("ok: the daemon runs, unprivileged");
+}
+
+fn stop(machine: &Machine) {
+    machine.run("kill -TERM $(cat /tmp/agent.pid)");
+    machine.wait_for("kill -0 $(cat /tmp/agent.pid) 2>&1 || echo gone", |said| said.contains("gone"));
+    machine.wait_for("netstat -ltn", |said| !said.contains(":21118 "));
+    say("ok: the daemon ended when told to");
+}

@@ -1,0 +1,104 @@
+// What the guest's shell cannot do:
+//   labtool serve PORT             runs scripts that come by TCP, several at a time
+//   labtool record DEVICE          prints evdev events, one a line, until the device goes
+//   labtool led DEVICE CODE VALUE  sets a LED, as the computer would
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/input.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SCRIPT_MAX 65536
+
+static int fail(const char *what) {
+  fprintf(stderr, "labtool: %s: %s\n", what, strerror(errno));
+  return 1;
+}
+
+// One connection: a script up to a zero byte in; its output, a zero byte and its exit status as text out.
+static void answer(int connection) {
+  static char script[SCRIPT_MAX];
+  size_t length = 0;
+  while (length < sizeof script && !memchr(script, 0, length)) {
+    ssize_t got = read(connection, script + length, sizeof script - length);
+    if (got <= 0) return;
+    length += (size_t)got;
+  }
+  if (!memchr(script, 0, length)) return;
+  pid_t child = fork();
+  if (child == 0) {
+    int null = open("/dev/null", O_RDONLY);
+    dup2(null, 0);
+    dup2(connection, 1);
+    dup2(connection, 2);
+    close(connection);
+    close(null);
+    execl("/bin/sh", "sh", "-c", script, (char *)0);
+    _exit(127);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  char tail[16];
+  int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  tail[0] = 0;
+  int n = snprintf(tail + 1, sizeof tail - 1, "%d", code) + 1;
+  if (write(connection, tail, (size_t)n) != n) return;
+  shutdown(connection, SHUT_RDWR);  // what the script left in the background may still hold the socket
+}
+
+static int serve(int port) {
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(listener, (void *)&address, sizeof address) || listen(listener, 16)) return fail("listen");
+  printf("lab: ready\n");
+  fflush(stdout);
+  for (;;) {
+    int connection = accept(listener, 0, 0);
+    if (connection < 0) continue;
+    if (fork() == 0) {
+      close(listener);
+      answer(connection);
+      _exit(0);
+    }
+    close(connection);
+    while (waitpid(-1, 0, WNOHANG) > 0) {
+    }
+  }
+}
+
+static int record(const char *device) {
+  int fd = open(device, O_RDONLY);
+  if (fd < 0) return fail(device);
+  printf("# listening\n");
+  fflush(stdout);
+  struct input_event event;
+  while (read(fd, &event, sizeof event) == sizeof event) {
+    if (event.type == EV_SYN || event.type == EV_MSC) continue;
+    printf("%d %d %d\n", event.type, event.code, event.value);
+    fflush(stdout);
+  }
+  printf("# gone\n");
+  return 0;
+}
+
+static int set_led(const char *device, int code, int value) {
+  int fd = open(device, O_RDWR);
+  if (fd < 0) return fail(device);
+  struct input_event events[2] = {{.type = EV_LED, .code = (unsigned short)code, .value = value}, {.type = EV_SYN}};
+  if (write(fd, events, sizeof events) != sizeof events) return fail("write");
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
+  if (argc == 3 && !strcmp(argv[1], "record")) return record(argv[2]);
+  if (argc == 5 && !strcmp(argv[1], "led")) return set_led(argv[2], atoi(argv[3]), atoi(argv[4]));
+  fprintf(stderr, "labtool: serve PORT | record DEVICE | led DEVICE CODE VALUE\n");
+  return 2;
+}

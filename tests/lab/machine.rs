@@ -1,0 +1,205 @@
+//! The lab's guest: boots it, runs scripts in it, reads what its computer's evdev nodes said.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::support::procs::Proc;
+
+/// For whatever the guest does: emulated, on a loaded machine. Nothing is asserted about speed.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Says a line even where the test runner collects output.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "lab: {line}");
+}
+
+/// The running guest; dropping it ends it.
+pub struct Machine {
+    console: Proc,
+    share: tempfile::TempDir,
+    command_port: u16,
+    direct_port: u16,
+}
+
+impl Machine {
+    /// Boots a guest with the program under test on it.
+    ///
+    /// # Errors
+    /// A sentence about what is missing on this machine.
+    pub fn boot() -> Result<Self, String> {
+        let arch = std::env::var("KVMDESK_LAB_ARCH").unwrap_or_else(|_| "amd64".into());
+        let emulator = match arch.as_str() {
+            "arm64" => "qemu-system-aarch64",
+            _ => "qemu-system-x86_64",
+        };
+        for tool in [emulator, "cpio", "depmod", "readelf", "apt-get"] {
+            if !is_installed(tool) {
+                return Err(format!("{tool} is not installed (sh packaging/install-deps.sh test)"));
+            }
+        }
+        let program = std::env::var("KVMDESK_LAB_PROGRAM")
+            .map_or_else(|_| PathBuf::from(env!("CARGO_BIN_EXE_kvmdesk")), PathBuf::from);
+        let share = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let initrd = share.path().join("initrd.gz");
+        script(&arch, "get.sh", &[])?;
+        script(&arch, "mkinitrd.sh", &[&initrd, &program])?;
+        put_program(&program, &share.path().join("kvmdesk"))?;
+
+        let [command_port, direct_port] = free_ports().map_err(|e| e.to_string())?;
+        let mut run = Command::new(lab().join("run.sh"));
+        run.env("ARCH", &arch)
+            .arg(&initrd)
+            .arg(share.path())
+            .arg(format!("{command_port}:7000"))
+            .arg(format!("{direct_port}:21118"));
+        let machine = Self { console: Proc::spawn(run), share, command_port, direct_port };
+        machine.console.wait_for_line(PATIENCE, |line| line.contains("lab: ready").then_some(()));
+        Ok(machine)
+    }
+
+    /// Where the daemon's direct access is reached.
+    pub fn direct_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.direct_port).into()
+    }
+
+    /// The directory that the guest sees as `/host`.
+    pub fn share(&self) -> &Path {
+        self.share.path()
+    }
+
+    /// What the guest said on its console.
+    pub fn console(&self) -> String {
+        self.console.output()
+    }
+
+    /// Runs a script in the guest; gives its output and exit status.
+    pub fn try_run(&self, script: &str) -> (String, i32) {
+        let talk = || -> io::Result<Vec<u8>> {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.command_port))?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(script.as_bytes())?;
+            stream.write_all(&[0])?;
+            let mut answer = vec![];
+            stream.read_to_end(&mut answer)?;
+            Ok(answer)
+        };
+        let answer = talk().unwrap_or_else(|e| panic!("the guest does not answer to {script:?}: {e}"));
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (output, status) =
+            text.rsplit_once('\0').unwrap_or_else(|| panic!("{script:?} ended without a status: {text}"));
+        (output.to_owned(), status.parse().unwrap())
+    }
+
+    /// Runs a script that has to succeed; gives its output.
+    pub fn run(&self, script: &str) -> String {
+        let (output, status) = self.try_run(script);
+        assert_eq!(status, 0, "{script:?} in the guest said:\n{output}");
+        output
+    }
+
+    /// Runs a script until its output fits.
+    pub fn wait_for(&self, script: &str, mut fits: impl FnMut(&str) -> bool) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (output, _) = self.try_run(script);
+            if fits(&output) {
+                return output;
+            }
+            assert!(Instant::now() < until, "{script:?} in the guest never fitted, at last:\n{output}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// One evdev event: type, code, value.
+pub type Event = (u16, u16, i32);
+
+/// What one evdev node of the computer says, read on from where the last reading stopped.
+pub struct Recording<'a> {
+    machine: &'a Machine,
+    file: String,
+    lines_read: usize,
+}
+
+impl<'a> Recording<'a> {
+    /// Records the node of HID function `number` from now on, over unplugging too.
+    pub fn start(machine: &'a Machine, number: u8) -> Self {
+        machine.run(&format!("lab record {number}"));
+        Self { machine, file: format!("/tmp/events.{number}"), lines_read: 1 }
+    }
+
+    /// What came since the last reading that was enough. Lines that are no events are notes of the recorder.
+    fn new_lines(&self) -> Vec<String> {
+        let text = self.machine.run(&format!("tail -n +{} {}", self.lines_read + 1, self.file));
+        // The last piece is empty, or a line that is still being written.
+        let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+        lines.pop();
+        lines
+    }
+
+    /// The events since the last reading, when they are enough; `None` if they are not yet.
+    pub fn take_if(&mut self, is_enough: impl Fn(&[Event]) -> bool) -> Option<Vec<Event>> {
+        let lines = self.new_lines();
+        let events: Vec<Event> = lines.iter().filter_map(|line| parse_event(line)).collect();
+        if !is_enough(&events) {
+            return None;
+        }
+        self.lines_read += lines.len();
+        Some(events)
+    }
+
+    /// How often the recorder has begun to listen since the last reading: more than 0 after a replug.
+    pub fn relistened(&self) -> usize {
+        self.new_lines().iter().filter(|line| *line == "# listening").count()
+    }
+}
+
+fn parse_event(line: &str) -> Option<Event> {
+    let mut numbers = line.split(' ').map(str::parse::<i32>);
+    let mut next = || numbers.next()?.ok();
+    Some((u16::try_from(next()?).ok()?, u16::try_from(next()?).ok()?, next()?))
+}
+
+fn lab() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab")
+}
+
+fn is_installed(tool: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|dir| Path::new(dir).join(tool).exists())
+}
+
+/// Runs one of the lab's scripts to its end.
+fn script(arch: &str, name: &str, args: &[&Path]) -> Result<(), String> {
+    let out = Command::new(lab().join(name))
+        .args(args)
+        .env("ARCH", arch)
+        .output()
+        .map_err(|e| format!("{name}: {e}"))?;
+    if out.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&out.stderr);
+    Err(format!("{name} failed: {}", said.trim().replace('\n', "; ")))
+}
+
+/// Copies the program, without its debug information where `strip` knows it: the guest reads it through emulation.
+fn put_program(from: &Path, to: &Path) -> Result<(), String> {
+    let is_stripped =
+        Command::new("strip").arg("-o").arg(to).arg(from).output().is_ok_and(|out| out.status.success());
+    if !is_stripped {
+        fs::copy(from, to).map_err(|e| format!("{}: {e}", from.display()))?;
+    }
+    Ok(())
+}
+
+/// Ports that nobody listens on. Both are held until both are known, so that they differ.
+fn free_ports() -> io::Result<[u16; 2]> {
+    let one = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let two = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok([one.local_addr()?.port(), two.local_addr()?.port()])
+}
