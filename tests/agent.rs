@@ -1,6 +1,6 @@
 //! A whole daemon in this process: test card, recording hands, direct access, a scripted controller.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use kvmdesk::agent::{identity, logbook, password};
 use kvmdesk::config::file::{HidBackendName, ParsedFile, VideoSource};
 use kvmdesk::config::settings::{self, Overrides};
 use kvmdesk::crypto::secret::Secret;
+use kvmdesk::wire::message::hbb::rendezvous_message::Union;
+use kvmdesk::wire::message::{decode_rendezvous, encode_rendezvous, hbb};
 use tokio::runtime::Runtime;
 
 use crate::support::controller::{Controller, LONG, LoginOutcome, Options};
@@ -217,10 +219,9 @@ fn locks_are_cleared_on_request() {
     let daemon = Daemon::start(Some(PASSWORD));
     let mut texts = vec![];
     for _ in 0..8 {
-        match daemon.connect("wrong horse").try_log_in().unwrap() {
-            LoginOutcome::Refused(text) => texts.push(text),
-            other => panic!("{other:?}"),
-        }
+        let outcome = daemon.connect("wrong horse").try_log_in().unwrap();
+        let LoginOutcome::Refused(text) = outcome else { panic!("{outcome:?}") };
+        texts.push(text);
     }
     // A minute of the clock may have turned in between; then the eighth is only wrong.
     if texts[7] == "Please try 1 minute later" {
@@ -242,4 +243,60 @@ fn one_daemon_a_state_directory_and_the_identity_stays() {
     let again = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) }).unwrap();
     assert_eq!(again.id(), id);
     daemon.agent = Some(again);
+}
+
+/// The ID in the next RegisterPk that the daemon sends to `server`, and where it came from.
+fn registered_id(server: &UdpSocket) -> (String, SocketAddr) {
+    let mut buffer = [0; 1500];
+    loop {
+        let (len, from) = server.recv_from(&mut buffer).unwrap();
+        if let Some(Union::RegisterPk(request)) = decode_rendezvous(&buffer[..len]).unwrap().union {
+            return (request.id, from);
+        }
+    }
+}
+
+#[test]
+fn an_id_that_is_taken_is_renewed_and_the_confirmed_one_stays() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(LONG)).unwrap();
+    let host = server.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let flags = Overrides {
+        state_dir: Some(dir.path().join("state")),
+        server_host: Some(host.clone()),
+        video_source: Some(VideoSource::Pattern),
+        hid_backend: Some(HidBackendName::Recording),
+        ..Overrides::default()
+    };
+    let settings = settings::resolve(&ParsedFile::default(), |_| None, &flags).unwrap();
+    let options =
+        AgentOptions { settings, password: None, problems: vec![], board_root: dir.path().join("no-board") };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let agent = runtime.block_on(async { Agent::start(options) }).unwrap();
+    let answer = |to: SocketAddr, result: i32| {
+        let response = hbb::RegisterPkResponse { result, keep_alive: 0 };
+        server.send_to(&encode_rendezvous(Union::RegisterPkResponse(response)), to).unwrap();
+    };
+
+    let (first, from) = registered_id(&server);
+    assert_eq!(first, agent.id().as_str());
+    // UUID_MISMATCH before the first OK.
+    answer(from, 2);
+    let (second, from) = registered_id(&server);
+    assert_ne!(second, first);
+    assert_eq!(agent.id().as_str(), second);
+    answer(from, 0);
+    let store = Store::open(&dir.path().join("state")).unwrap();
+    let until = std::time::Instant::now() + LONG;
+    let kept = loop {
+        let kept = identity::load(&store).unwrap().unwrap();
+        if kept.registered_with.is_some() {
+            break kept;
+        }
+        assert!(std::time::Instant::now() < until, "the OK was not stored");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!((kept.id.as_str(), kept.registered_with), (second.as_str(), Some(host)));
+    runtime.block_on(agent.stop());
 }
