@@ -1,2 +1,5 @@
 //! The binary: argv to exit code.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    kvmdesk::cli::main()
+}

@@ -93,6 +93,7 @@ impl House {
         assert!(self.daemon.is_running(), "{}", self.daemon.output());
         self.expect_served();
         let grown = self.daemon.resident_bytes().saturating_sub(self.before);
+        println!("grown by {} KiB from {} KiB", grown / 1024, self.before / 1024);
         assert!(grown < GROWTH, "it grew by {} KiB from {} KiB", grown / 1024, self.before / 1024);
         let output = self.daemon.output();
         assert!(!output.contains("panicked"), "{output}");
@@ -106,6 +107,20 @@ fn options(name: &str, session_id: u64) -> Options {
     options.my_name = name.into();
     options.session_id = session_id;
     options
+}
+
+/// Gets in, trying again while the daemon has no room for another newcomer.
+fn enter(address: SocketAddr, name: &str, session_id: u64) -> Controller {
+    let until = Instant::now() + LONG;
+    loop {
+        let entered = Controller::connect_direct(address, options(name, session_id))
+            .and_then(|mut app| app.log_in().map(|_| app));
+        match entered {
+            Ok(app) => return app,
+            Err(e) => assert!(Instant::now() < until, "no newcomer gets in: {e}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Connects; `None` if the daemon takes no more now.
@@ -172,15 +187,13 @@ fn heads_that_claim_a_gigabyte() {
         // After login more is allowed, but a gigabyte is not, and what is merely claimed is not reserved.
         let mut claims = vec![];
         for n in 0..6 {
-            let mut app = Controller::connect_direct(address, options("claims", 100 + n)).unwrap();
-            app.log_in().unwrap();
+            let mut app = enter(address, "claims", 100 + n);
             let head = kvmdesk::wire::frame::encode_head(15 * 1024 * 1024).unwrap().0;
             app.link().send_raw(&head).unwrap();
             app.link().send_raw(&[0; 100]).unwrap();
             claims.push(app);
         }
-        let mut app = Controller::connect_direct(address, options("claims", 200)).unwrap();
-        app.log_in().unwrap();
+        let mut app = enter(address, "claims", 200);
         app.link().send_raw(&[0xff, 0xff, 0xff, 0xff]).unwrap();
         app.wait_for_end(LONG).unwrap();
     });
@@ -196,15 +209,7 @@ fn two_hundred_half_open_connections() {
     house.expect_unmoved();
     drop(held);
     // Once they are gone, a newcomer gets in.
-    let until = Instant::now() + LONG;
-    loop {
-        let entered =
-            Controller::connect_direct(address, options("newcomer", 2)).and_then(|mut app| app.log_in());
-        match entered {
-            Ok(_) => break,
-            Err(e) => assert!(Instant::now() < until, "no newcomer gets in: {e}"),
-        }
-    }
+    enter(address, "newcomer", 2);
     house.expect_unmoved();
 }
 
@@ -265,8 +270,7 @@ fn a_controller_that_sends_without_end_and_reads_nothing() {
     let mut house = House::open(&[]);
     let address = house.address;
     house.during(|| {
-        let mut app = Controller::connect_direct(address, options("deaf", 3)).unwrap();
-        app.log_in().unwrap();
+        let mut app = enter(address, "deaf", 3);
         // The echo of the first ping wakes the pointer; afterwards nothing is read any more.
         app.first_picture(LONG).unwrap();
         app.idle(Duration::from_millis(500)).unwrap();

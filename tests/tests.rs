@@ -6,14 +6,18 @@
     reason = "tests may fail loudly and own their clocks"
 )]
 
+mod agent;
+mod cli;
 mod config;
 mod controller;
 mod encoders;
+mod floods;
 mod floors;
 mod golden;
 mod hid_backends;
 mod lab;
 mod nat;
 mod rendezvous;
+mod servers;
 mod session;
 mod support;

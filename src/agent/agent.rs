@@ -232,6 +232,7 @@ impl Agent {
             tracing::warn!("some sessions did not end in time and are cut");
             tasks.shutdown().await;
         }
+        tracing::debug!("tasks ended");
         // First the hands: whatever else hangs, no key stays down.
         end_thread("hid-writer", move || drop(display)).await;
         let sessions = Arc::clone(&answers.sessions);
@@ -244,8 +245,9 @@ impl Agent {
 /// Joins a thread without ever waiting for it too long.
 async fn end_thread(name: &'static str, end: impl FnOnce() + Send + 'static) {
     let ending = tokio::task::spawn_blocking(end);
-    if tokio::time::timeout(THREADS_END, ending).await.is_err() {
-        tracing::warn!("the thread {name} does not end in time and is left behind");
+    match tokio::time::timeout(THREADS_END, ending).await {
+        Ok(_) => tracing::debug!("{name} ended"),
+        Err(_) => tracing::warn!("the thread {name} does not end in time and is left behind"),
     }
 }
 

@@ -118,6 +118,11 @@ impl Identity {
     }
 }
 
+/// Chance for a new identity, from the kernel.
+pub fn chance() -> Seed {
+    Seed::from_system()
+}
+
 /// The board's serial number; `root` is `/` but in tests.
 pub fn board_serial(root: &Path) -> Option<String> {
     SERIAL_FILES.iter().find_map(|file| {

@@ -16,3 +16,4 @@ pub mod sessions;
 pub mod status;
 pub mod store;
 pub mod systemd;
+pub mod terminal;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::password::PasswordHash;
+use crate::crypto::secret::Secret;
 
 use super::hex;
 use super::store::{Store, StoreError};
@@ -56,6 +57,11 @@ pub fn check(text: &str) -> Result<&str, PasswordError> {
         count @ 1..6 => Err(PasswordError::TooShort(count)),
         _ => Ok(text),
     }
+}
+
+/// A password that no log can show.
+pub fn secret(text: String) -> Secret<String> {
+    Secret::new(text)
 }
 
 /// Sets the password.

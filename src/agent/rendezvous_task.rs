@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::crypto::seed::Seed;
 use crate::net::dial::{self, AnswerPort};
@@ -27,6 +28,10 @@ use crate::wire::id::PeerId;
 
 /// Wait before a broken registration socket is replaced.
 const SOCKET_RETRY: Duration = Duration::from_secs(3);
+/// Time that the relay has to take our connection before the controller is told regardless.
+const RELAY_HEAD_START: Duration = Duration::from_secs(1);
+/// Time that the relay gets to take note of us; it never acknowledges.
+const RELAY_SETTLES: Duration = Duration::from_millis(20);
 
 /// What one target's registration is run with.
 #[derive(Debug, Clone)]
@@ -447,11 +452,19 @@ async fn meet_in_lan(server: SocketAddr, local: &LocalAddr, door: &Door) -> io::
 }
 
 async fn meet_at_relay(server: SocketAddr, relay: &Relay, door: &Door) -> io::Result<()> {
+    let (there, is_there) = oneshot::channel::<()>();
     let meet = async {
-        let socket = dial::meet_at_relay(&relay.relay, &relay.request).await?;
-        door.enter(socket, Route::Relayed, relay.is_secure, relay.controller).await
+        let met = dial::meet_at_relay(&relay.relay, &relay.request).await;
+        drop(there);
+        door.enter(met?, Route::Relayed, relay.is_secure, relay.controller).await
     };
-    // Both at once: the meeting does not wait for the server, and a dead relay does not cut off the answer.
-    let (told, met) = tokio::join!(dial::tell_server(server, &relay.answer), meet);
+    // hbbr loses one of two that arrive in the same moment (it looks for a partner and parks under separate locks):
+    // we go first and then let the controller be told. A relay that is slow or dead does not hold up the answer.
+    let tell = async {
+        let _ = timeout(RELAY_HEAD_START, is_there).await;
+        tokio::time::sleep(RELAY_SETTLES).await;
+        dial::tell_server(server, &relay.answer).await
+    };
+    let (told, met) = tokio::join!(tell, meet);
     met.and(told)
 }

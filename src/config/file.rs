@@ -234,6 +234,24 @@ pub enum LogLevel {
     Trace,
 }
 
+impl LogLevel {
+    /// The word, as written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// The level of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace].into_iter().find(|l| l.word() == word)
+    }
+}
+
 /// A parsed file with its text, so that later faults can still name their line.
 #[derive(Debug, Clone, Default)]
 pub struct ParsedFile {

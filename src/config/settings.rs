@@ -169,24 +169,6 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-impl LogLevel {
-    /// The word, as written.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-
-    /// The level of a word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace].into_iter().find(|l| l.word() == word)
-    }
-}
-
 /// Picks the strongest of four sayings and notes it.
 struct Resolver {
     shown: Vec<Shown>,

@@ -27,6 +27,8 @@ pub(super) struct Lane {
     pub(super) devices: &'static [HidDevice],
     pending: VecDeque<(OwnerId, Report)>,
     state: State,
+    /// Something a session sent was thrown away since the device was last heard.
+    is_missed: bool,
 }
 
 /// Reports that no session owns: everything up.
@@ -34,7 +36,7 @@ pub(super) const NOBODY: OwnerId = OwnerId(u64::MAX);
 
 impl Lane {
     pub(super) fn new(devices: &'static [HidDevice]) -> Self {
-        Self { devices, pending: VecDeque::new(), state: State::Ready }
+        Self { devices, pending: VecDeque::new(), state: State::Ready, is_missed: false }
     }
 
     /// The report to write now, if there is one and its time has come.
@@ -75,9 +77,10 @@ impl Lane {
     }
 
     /// The head was taken.
-    pub(super) fn written(&mut self) {
-        self.pending.pop_front();
+    pub(super) fn written(&mut self) -> Option<Report> {
         self.state = State::Ready;
+        self.is_missed = false;
+        self.pending.pop_front().map(|(_, report)| report)
     }
 
     /// The head was not taken.
@@ -104,6 +107,22 @@ impl Lane {
         }
     }
 
+    /// Whether it is stalled and a session noticed.
+    pub(super) fn is_missed(&self) -> bool {
+        self.is_stalled() && self.is_missed
+    }
+
+    /// A report of a session was thrown away before it came here.
+    pub(super) fn miss(&mut self) {
+        self.is_missed = true;
+    }
+
+    /// Whether nothing waits here that a session left and that could still be written.
+    pub(super) fn is_done(&self) -> bool {
+        let is_refused = !matches!(self.state, State::Ready);
+        self.is_stalled() || self.pending.iter().all(|(owner, _)| is_refused && *owner == NOBODY)
+    }
+
     pub(super) fn is_stalled(&self) -> bool {
         matches!(self.state, State::Stalled { .. })
     }
@@ -116,7 +135,9 @@ impl Lane {
     /// Nothing taken for too long. Returns how many reports are thrown away.
     pub(super) fn stall(&mut self, now: Instant) -> u64 {
         self.state = State::Stalled { retry_at: now + LOST_RETRY.0, wait: LOST_RETRY.0 };
-        self.discard()
+        let count = self.discard();
+        self.is_missed |= count > 0;
+        count
     }
 
     /// A stalled lane that has nothing to be tried with, or a host that came back.

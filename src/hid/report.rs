@@ -54,8 +54,8 @@ pub struct ReportState {
     buttons: Vec<(PointerButton, HidDevice, BTreeSet<OwnerId>)>,
     position: Option<AbsolutePoint>,
     pointer: HidDevice,
-    /// The absolute device held buttons when everything was lifted: it needs an all-up whatever the pointer is now.
-    wants_absolute_up: bool,
+    /// The last absolute report that the target took had buttons down: it needs an all-up wherever the pointer is now.
+    has_told_absolute_down: bool,
 }
 
 impl Default for ReportState {
@@ -65,7 +65,7 @@ impl Default for ReportState {
             buttons: vec![],
             position: None,
             pointer: HidDevice::Absolute,
-            wants_absolute_up: false,
+            has_told_absolute_down: false,
         }
     }
 }
@@ -244,16 +244,21 @@ impl ReportState {
 
     /// No button is down on one pointer any more.
     pub fn lift_buttons(&mut self, device: HidDevice) {
-        let before = self.buttons.len();
         self.buttons.retain(|(_, d, _)| *d != device);
-        self.wants_absolute_up |= device == HidDevice::Absolute && self.buttons.len() != before;
+    }
+
+    /// The target took a report.
+    pub fn told(&mut self, report: &Report) {
+        if report.device == HidDevice::Absolute {
+            self.has_told_absolute_down = report.bytes[0] != 0;
+        }
     }
 
     /// The report that brings one device to the present state, where all should be up. `None` where a report
     /// would move the pointer to a place nobody asked for.
     pub fn all_up(&self, device: HidDevice) -> Option<Report> {
         let has_place =
-            self.position.is_some() && (self.pointer == HidDevice::Absolute || self.wants_absolute_up);
+            self.has_told_absolute_down || (self.position.is_some() && self.pointer == HidDevice::Absolute);
         (device != HidDevice::Absolute || has_place).then(|| self.at_rest(device))
     }
 

@@ -64,6 +64,11 @@ impl Work {
         self.steps.is_empty() && self.text.is_none()
     }
 
+    /// Whether a text is being typed.
+    pub(super) fn is_typing(&self) -> bool {
+        self.text.is_some()
+    }
+
     pub(super) fn has_work(&self) -> bool {
         !self.is_between_events() || self.queue.len() > 0
     }

@@ -1,4 +1,4 @@
-//! The writer thread `hid-writer`: a thin shell around [`super::engine`] that reads the clock and blocks in `poll(2)`
+//! The writer thread `hid-writer`: a thin shell around `engine` that reads the clock and blocks in `poll(2)`
 //! only. One queue and one owner per session; what a session holds goes up when its handle is dropped.
 #![allow(clippy::disallowed_methods, reason = "an edge: the writer thread is where time comes from")]
 

@@ -157,14 +157,15 @@ fn split_pairs(source: &[u8], u: &mut [u8], v: &mut [u8]) {
     }
 }
 
-/// A linear map of luma and chroma, in 1/8192.
+/// A linear map of luma and chroma in 1/128, so that everything fits 16 bits and compilers vectorise it; off by
+/// less than one step.
 struct Recolour {
-    luma_from: i32,
-    luma: i32,
+    /// `None` leaves luma as it is but for what chroma adds; full range has its scale.
+    luma: Option<i16>,
     /// What Cb and Cr add to luma.
-    luma_chroma: [i32; 2],
-    cb: [i32; 2],
-    cr: [i32; 2],
+    luma_chroma: [i16; 2],
+    cb: [i16; 2],
+    cr: [i16; 2],
 }
 
 impl Recolour {
@@ -182,30 +183,38 @@ impl Recolour {
         } else {
             ([0.0, 0.0], [1.0, 0.0], [0.0, 1.0])
         };
-        let (luma, chroma, luma_from) =
-            if is_full { (219.0 / 255.0, 224.0 / 255.0, 0) } else { (1.0, 1.0, 16) };
-        let fixed = |part: f64| (part * 8192.0).round() as i32;
+        let fixed = |part: f64| (part * 128.0).round() as i16;
+        let chroma = if is_full { 224.0 / 255.0 } else { 1.0 };
         let scaled = |pair: [f64; 2]| pair.map(|part| fixed(part * chroma));
-        Some(Self { luma_from, luma: fixed(luma), luma_chroma: scaled(y), cb: scaled(cb), cr: scaled(cr) })
+        let luma = is_full.then(|| fixed(219.0 / 255.0));
+        Some(Self { luma, luma_chroma: scaled(y), cb: scaled(cb), cr: scaled(cr) })
     }
 
     /// Maps rows in place; `width` and the number of rows are even.
     fn apply(&self, rows: I420Rows<'_>, width: usize) {
-        let byte =
-            |fixed: i32, offset: i32| ((fixed + 4096) >> 13).saturating_add(offset).clamp(0, 255) as u8;
-        let pairs = rows.y.chunks_exact_mut(2 * width);
+        // No product or sum leaves 16 bits: |chroma| <= 128, coefficients <= 128, the scaled luma <= 255 * 110.
+        let byte = |fixed: i16, offset: i16| ((fixed.wrapping_add(64) >> 7) + offset).clamp(0, 255) as u8;
+        let mix = |[a, b]: [i16; 2], cb: i16, cr: i16| a.wrapping_mul(cb).wrapping_add(b.wrapping_mul(cr));
+        let mut adds = vec![0i16; width];
         let chroma = rows.u.chunks_exact_mut(width / 2).zip(rows.v.chunks_exact_mut(width / 2));
-        for (luma, (us, vs)) in pairs.zip(chroma) {
-            let (upper, lower) = luma.split_at_mut(width);
-            let blocks = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
-            for ((upper, lower), (u, v)) in blocks.zip(us.iter_mut().zip(vs.iter_mut())) {
-                let (cb, cr) = (i32::from(*u) - 128, i32::from(*v) - 128);
-                let add = self.luma_chroma[0] * cb + self.luma_chroma[1] * cr;
-                for y in upper.iter_mut().chain(lower) {
-                    *y = byte((i32::from(*y) - self.luma_from) * self.luma + add, 16);
+        for (luma, (us, vs)) in rows.y.chunks_exact_mut(2 * width).zip(chroma) {
+            for ((u, v), adds) in us.iter_mut().zip(vs.iter_mut()).zip(adds.chunks_exact_mut(2)) {
+                let (cb, cr) = (i16::from(*u) - 128, i16::from(*v) - 128);
+                let add = mix(self.luma_chroma, cb, cr);
+                (adds[0], adds[1]) = (add, add);
+                *u = byte(mix(self.cb, cb, cr), 128);
+                *v = byte(mix(self.cr, cb, cr), 128);
+            }
+            for row in luma.chunks_exact_mut(width) {
+                if let Some(scale) = self.luma {
+                    for (y, add) in row.iter_mut().zip(&adds) {
+                        *y = byte(i16::from(*y).wrapping_mul(scale).wrapping_add(*add), 16);
+                    }
+                } else {
+                    for (y, add) in row.iter_mut().zip(&adds) {
+                        *y = byte(*add, i16::from(*y));
+                    }
                 }
-                *u = byte(self.cb[0] * cb + self.cb[1] * cr, 128);
-                *v = byte(self.cr[0] * cb + self.cr[1] * cr, 128);
             }
         }
     }

@@ -26,7 +26,7 @@ pub const REPORTED_VERSION: &str = "1.4.9";
 /// First wait after a name that does not resolve; doubles up to [`LONGEST_RESOLVE_WAIT`].
 const FIRST_RESOLVE_WAIT: Duration = Duration::from_secs(3);
 /// Longest wait between attempts to resolve the server's name.
-const LONGEST_RESOLVE_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_RESOLVE_WAIT: Duration = Duration::from_secs(30);
 
 /// All that one registration is run with.
 #[derive(Debug, Clone)]

@@ -153,6 +153,8 @@ fn outside_port(payload: &[u8]) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests own their clocks")]
+
     use super::*;
 
     fn answer(port: i32) -> Vec<u8> {

@@ -25,8 +25,8 @@ const REMARK_TIME: Duration = Duration::from_secs(10);
 
 const HOST_GONE: &str = "The computer is not connected by USB, or it is off or restarting: waiting input was \
      discarded and all keys were let go. Check the USB cable if this stays.";
-const POINTER_UNREAD: &str =
-    "The computer does not read the mouse (usual in a boot menu or BIOS); the keyboard works.";
+/// The lane of the keyboard.
+const KEYBOARD: usize = 0;
 
 /// What the thread is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Engine {
     /// Whether nothing is left that could still be written.
     pub(super) fn is_drained(&self) -> bool {
         matches!(self.host, Host::Gone { .. })
-            || (self.sessions.is_empty() && self.lanes.iter().all(|l| l.is_empty() || l.is_stalled()))
+            || (self.sessions.is_empty() && self.lanes.iter().all(Lane::is_done))
     }
 
     /// Queues an event of a session that is open.
@@ -201,10 +201,13 @@ impl Engine {
     pub(super) fn wrote(&mut self, device: HidDevice, outcome: Result<WriteOutcome, String>, now: Instant) {
         match outcome {
             Ok(WriteOutcome::Written) => {
-                self.lane_of(device).written();
+                if let Some(report) = self.lane_of(device).written() {
+                    self.state.told(&report);
+                }
                 self.last_accepted = Some(now);
                 self.health.reports_written += 1;
-                self.health.is_connected = true;
+                // The keyboard speaks for the host: the kernel takes a report or two for devices that nobody reads.
+                self.health.is_connected |= !self.lanes[KEYBOARD].is_stalled();
                 self.host = Host::There;
             }
             Ok(WriteOutcome::Busy) => {
@@ -254,10 +257,10 @@ impl Engine {
     /// Health as of now.
     pub(super) fn health(&mut self, now: Instant) -> HidHealth {
         self.remark.take_if(|(_, until)| *until <= now);
-        let is_pointer_unread = self.lanes[1..=2].iter().any(Lane::is_stalled);
+        let unread = self.lanes[KEYBOARD + 1..].iter().find(|lane| lane.is_missed()).map(|lane| lane.devices);
         let notice = match (&self.layout, &self.remark) {
             _ if !self.health.is_connected => self.fault.as_str(),
-            _ if is_pointer_unread => POINTER_UNREAD,
+            _ if unread.is_some() => unread.map_or("", unread_notice),
             (_, Some((remark, _))) => remark,
             (Err(unknown), None) => unknown,
             (Ok(_), None) => "",
@@ -278,6 +281,7 @@ impl Engine {
             return self.lane_of(device).push(owner, report);
         }
         self.health.events_discarded += 1;
+        self.lane_of(device).miss();
         match device {
             HidDevice::Keyboard => self.state.lift_keys(),
             HidDevice::Absolute | HidDevice::Relative => self.state.lift_buttons(device),
@@ -292,6 +296,12 @@ impl Engine {
             after.map(|(o, _)| *o).chain(self.sessions.range(..=self.served).map(|(o, _)| *o)).collect();
         for owner in turn {
             let Some(mut work) = self.sessions.remove(&owner) else { continue };
+            if self.has_passing_move(owner, &work) {
+                self.serve_event(owner, &mut work, now);
+                self.sessions.insert(owner, work);
+                self.served = owner;
+                return true;
+            }
             let is_free = work.waits_until(now).is_none() && !self.is_blocked(owner, &work, now);
             if is_free && work.is_closing && !work.has_work() {
                 self.enqueue_all(owner, |state| state.release_all(owner));
@@ -323,6 +333,16 @@ impl Engine {
         })
     }
 
+    /// Whether a move comes right behind a text that is being typed: it need not wait for a long one.
+    fn has_passing_move(&self, owner: OwnerId, work: &Work) -> bool {
+        let device = match work.queue.front() {
+            Some(InputEvent::PointerAbsolute(_)) => HidDevice::Absolute,
+            Some(InputEvent::PointerRelative { .. }) => HidDevice::Relative,
+            Some(_) | None => return false,
+        };
+        work.is_typing() && self.lanes[lane_index(device)].pending().all(|(o, _)| *o != owner)
+    }
+
     fn serve(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
         if !work.is_between_events() {
             match work.next_step(now) {
@@ -334,8 +354,12 @@ impl Engine {
             }
             return;
         }
+        self.serve_event(owner, work, now);
+    }
+
+    fn serve_event(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
         let Some(event) = work.queue.pop() else { return };
-        let is_keyboard_stalled = self.lanes[lane_index(HidDevice::Keyboard)].is_stalled();
+        let is_keyboard_stalled = self.lanes[KEYBOARD].is_stalled();
         match event {
             // Nothing of it may come out when the keyboard is read again in the middle.
             InputEvent::Text(_) | InputEvent::Tap { .. } | InputEvent::Lock { .. } if is_keyboard_stalled => {
@@ -410,6 +434,14 @@ fn lane_index(device: HidDevice) -> usize {
         HidDevice::Absolute => 1,
         HidDevice::Relative => 2,
         HidDevice::Consumer | HidDevice::System => 3,
+    }
+}
+
+fn unread_notice(devices: &[HidDevice]) -> &'static str {
+    if devices.contains(&HidDevice::Consumer) {
+        "The computer does not read media and power keys (usual in a boot menu or on a text console)."
+    } else {
+        "The computer does not read the mouse (usual in a boot menu or on a text console). Use the keyboard there."
     }
 }
 

@@ -7,7 +7,7 @@ use crate::hid::lane::{LOST_RETRY, NOBODY, PATIENCE};
 use crate::hid::report::OwnerId;
 use crate::input::event::InputEvent;
 
-use super::{Engine, Host};
+use super::{Engine, Host, KEYBOARD};
 
 const NOT_READING: &str = "The computer does not take keyboard and mouse input (it may be off, asleep or starting): \
      waiting input was discarded and all keys were let go. It goes on by itself.";
@@ -30,24 +30,32 @@ impl Engine {
         }
     }
 
-    /// One device took nothing for too long.
+    /// One device took nothing for too long. The keyboard speaks for the host: if it is not read, nothing is. If
+    /// only another is not read (a boot menu, a text console), what waited for it goes and its buttons go up.
     pub(super) fn stall(&mut self, at: usize, now: Instant) {
-        let is_host_silent =
-            self.last_accepted.is_none_or(|accepted| now.saturating_duration_since(accepted) >= PATIENCE);
-        let is_keyboard = self.lanes[at].devices == [HidDevice::Keyboard];
-        self.health.events_discarded += self.lanes[at].stall(now);
-        if !is_keyboard && !is_host_silent {
-            for &device in self.lanes[at].devices {
-                self.state.lift_buttons(device);
+        let missed = self.lanes[at].stall(now);
+        self.health.events_discarded += missed;
+        if self.lanes[at].devices == [HidDevice::Keyboard] {
+            tracing::warn!(
+                "no report accepted for {} s: input discarded, all keys let go",
+                PATIENCE.as_secs()
+            );
+            self.fault = NOT_READING.to_owned();
+            self.health.is_connected = false;
+            self.discard_everything();
+            for other in (0..self.lanes.len()).filter(|other| *other != at) {
+                self.push_all_up(other);
             }
             return;
         }
-        tracing::warn!("no report accepted for {} s: input discarded, all keys let go", PATIENCE.as_secs());
-        self.fault = NOT_READING.to_owned();
-        self.health.is_connected = false;
-        self.discard_everything();
-        for other in (0..self.lanes.len()).filter(|other| *other != at) {
-            self.push_all_up(other);
+        for &device in self.lanes[at].devices {
+            self.state.lift_buttons(device);
+        }
+        let is_keyboard_heard =
+            self.last_accepted.is_some_and(|accepted| now.saturating_duration_since(accepted) < PATIENCE);
+        if !is_keyboard_heard {
+            // Said again as it is: the answer tells whether the host is there at all.
+            self.push_all_up(KEYBOARD);
         }
     }
 

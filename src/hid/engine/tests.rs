@@ -216,6 +216,18 @@ fn shift_held_for_text_goes_up_and_another_session_goes_on() {
 }
 
 #[test]
+fn the_pointer_moves_on_while_a_long_text_is_typed_but_its_clicks_wait() {
+    let mut sim = Sim::new();
+    sim.send(A, [InputEvent::Text("a".repeat(50)), place(1), place(2), left(true), place(3)]);
+    sim.run(100);
+    assert_eq!(sim.got(HidDevice::Absolute), ["00020000000000"]);
+    sim.run(3000);
+    assert_eq!(sim.got(HidDevice::Absolute), ["00020000000000", "01020000000000", "01030000000000"]);
+    let click = sim.log.iter().position(|l| l.2 == "01020000000000").unwrap();
+    assert_eq!(sim.log[..click].iter().filter(|l| l.2 == A_DOWN).count(), 50);
+}
+
+#[test]
 fn release_all_and_session_end_stop_text_at_once() {
     for ends in [false, true] {
         let mut sim = Sim::new();
@@ -351,6 +363,21 @@ fn a_pointer_nobody_reads_does_not_say_that_the_keyboard_is_gone() {
     sim.run(3000);
     let (is_connected, notice) = sim.notice();
     assert!(is_connected && notice.contains("mouse"), "{notice}");
+}
+
+/// The kernel takes a report or two for a device that nobody reads.
+#[test]
+fn an_accepted_pointer_report_does_not_speak_for_the_host() {
+    let mut sim = Sim::new();
+    sim.answers[0] = BUSY;
+    sim.send(A, [key(KeyUsage::A, true)]);
+    sim.run(2500);
+    let (is_connected, notice) = sim.notice();
+    assert!(!is_connected && notice.contains("does not take"), "{notice}");
+    sim.answers[0] = WRITTEN;
+    sim.run(1500);
+    assert_eq!(sim.keys(), [UP]);
+    assert!(sim.notice().0);
 }
 
 #[test]

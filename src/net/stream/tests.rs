@@ -1,4 +1,9 @@
 //! T21, T22, T24 at the level of the stream; limits; half-open places.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests own their clocks and look at single arms of big unions"
+)]
 
 use super::*;
 use crate::net::listener::HalfOpen;

@@ -1,4 +1,9 @@
 //! T4 to T7, T9 and T33 of the protocol reference, in simulated time.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests own their clocks and look at single arms of big unions"
+)]
 
 use super::*;
 use crate::wire::message::decode_rendezvous;

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 
@@ -19,7 +20,7 @@ fn event() -> impl Strategy<Value = InputEvent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 300, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Default::default() })]
     /// Whatever sessions do and however the host behaves: once it reads again and all sessions are gone, the last
     /// reports say that everything is up, and in between no key is down that no session ever pressed.
     #[test]

@@ -1,0 +1,52 @@
+//! Asks for a secret on the terminal, with the echo off while it is typed (termios(3)).
+#![allow(unsafe_code, reason = "tcgetattr and tcsetattr")]
+
+use std::io::{self, BufRead as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd as _;
+
+/// Puts the terminal back as it was.
+struct Echo(libc::termios);
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        // SAFETY: descriptor 0 is open as long as the process reads it; the structure is one that tcgetattr filled.
+        unsafe { libc::tcsetattr(io::stdin().as_raw_fd(), libc::TCSANOW, &self.0) };
+    }
+}
+
+fn without_echo() -> io::Result<Echo> {
+    let mut before = MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: tcgetattr fills the whole structure when it returns 0.
+    let before = unsafe {
+        if libc::tcgetattr(io::stdin().as_raw_fd(), before.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        before.assume_init()
+    };
+    let mut quiet = before;
+    quiet.c_lflag &= !libc::ECHO;
+    // SAFETY: `quiet` is a valid structure, changed in one flag.
+    if unsafe { libc::tcsetattr(io::stdin().as_raw_fd(), libc::TCSAFLUSH, &quiet) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Echo(before))
+}
+
+/// One line from the terminal, its newline included, not shown while it is typed.
+///
+/// # Errors
+/// Standard input is no terminal, or it ended.
+pub fn ask_hidden(prompt: &str) -> io::Result<String> {
+    let echo = without_echo()?;
+    eprint!("{prompt}");
+    io::stderr().flush()?;
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    drop(echo);
+    eprintln!();
+    if read? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(line)
+}

@@ -1,0 +1,214 @@
+//! The command line's shape, for clap. What `--help` says is written here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::config::file::LogLevel;
+
+/// Headless IP-KVM daemon: a computer with nothing installed appears in the ordinary RustDesk app.
+///
+/// HDMI is captured and sent as RustDesk video; RustDesk's keyboard and mouse become a USB keyboard and mouse.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kvmdesk",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Try it without any hardware:\n  kvmdesk demo\n\n\
+                  Exit codes: 0 well, 64 wrong command line, 69 device or daemon not available, 74 reading or writing \
+                  failed, 77 not permitted, 78 wrong configuration."
+)]
+pub struct Args {
+    /// Where things lie.
+    #[command(flatten)]
+    pub place: Place,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Place {
+    /// Configuration file [default: /etc/kvmdesk/kvmdesk.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of identity, password and log-ins [default: /var/lib/kvmdesk]
+    ///
+    /// Also set by the environment variable KVMDESK_STATE_DIR, or by `state-dir` in the configuration.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How much is logged to standard error
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<LevelArg>,
+}
+
+/// Values of `--log-level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LevelArg {
+    /// Failures only
+    Error,
+    /// Also what works but should be looked at
+    Warn,
+    /// Also what happens
+    Info,
+    /// Also why
+    Debug,
+    /// Everything
+    Trace,
+}
+
+impl From<LevelArg> for LogLevel {
+    fn from(level: LevelArg) -> Self {
+        match level {
+            LevelArg::Error => Self::Error,
+            LevelArg::Warn => Self::Warn,
+            LevelArg::Info => Self::Info,
+            LevelArg::Debug => Self::Debug,
+            LevelArg::Trace => Self::Trace,
+        }
+    }
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon with a configuration
+    Run(Run),
+    /// Run without hardware, root or configuration: a moving test card, keys that go nowhere
+    Demo(Demo),
+    /// Check the configuration strictly and say what it means
+    Check(Check),
+    /// Build or remove the USB keyboard and mouse (as root, once after boot)
+    Gadget(Gadget),
+    /// Show the ID that users type, or renew, export, import it
+    Id(Id),
+    /// Set the password, or show the one-time password
+    Password(Password),
+    /// Let addresses in again that were locked out after wrong passwords
+    Unlock,
+    /// Show who is and who was connected, or end a session
+    Sessions(Sessions),
+    /// Show how the running daemon does
+    Status(Status),
+}
+
+/// `kvmdesk run`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "A configuration that is wrong does not stop a board that worked: the last good copy is used, \
+                        and said so.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
+)]
+pub struct Run {}
+
+/// `kvmdesk demo`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "With neither --direct nor --server it listens for direct access on 0.0.0.0:21118. Direct access \
+                        is not encrypted: the RustDesk app cannot do that.\n\n\
+                        Examples:\n  kvmdesk demo\n  kvmdesk demo --server rustdesk.example.org --key OeVu…qmBw="
+)]
+pub struct Demo {
+    /// Listen for direct access; port 0 takes any free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub direct: Option<SocketAddr>,
+    /// Register at this ID server; alone, it opens no listener
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// The ID server's public key
+    #[arg(long, value_name = "KEY", requires = "server")]
+    pub key: Option<String>,
+    /// Take the password from this file for this run, instead of a one-time password
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Append each keyboard and mouse report to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub hid_log: Option<PathBuf>,
+}
+
+/// `kvmdesk check`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  kvmdesk check --config /etc/kvmdesk/kvmdesk.toml --show")]
+pub struct Check {
+    /// Show every value with where it comes from
+    #[arg(long)]
+    pub show: bool,
+}
+
+/// `kvmdesk gadget`
+#[derive(Debug, ClapArgs)]
+pub struct Gadget {
+    /// What to do with it
+    #[command(subcommand)]
+    pub deed: GadgetDeed,
+}
+
+/// `kvmdesk gadget up|down`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum GadgetDeed {
+    /// Build the gadget and bind it to the USB port
+    Up,
+    /// Remove it: the computer sees keyboard and mouse unplugged
+    Down,
+}
+
+/// `kvmdesk id`
+#[derive(Debug, ClapArgs)]
+#[group(multiple = false)]
+#[command(
+    after_help = "Examples:\n  kvmdesk id\n  kvmdesk id --export board.json      (holds the private key)\n  \
+                        kvmdesk id --import board.json"
+)]
+pub struct Id {
+    /// Make a new ID and key; the daemon must not run
+    #[arg(long)]
+    pub reset: bool,
+    /// Write ID and private key to a file
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Take ID and key from such a file; the daemon must not run
+    #[arg(long, value_name = "FILE")]
+    pub import: Option<PathBuf>,
+}
+
+/// `kvmdesk password`
+#[derive(Debug, ClapArgs)]
+#[group(multiple = false)]
+#[command(
+    after_help = "The password is never taken from the command line, where others could read it. A newline at its \
+                        end is not part of it. Sessions that used another password end.\n\n\
+                        Examples:\n  kvmdesk password\n  kvmdesk password --file /run/secrets/kvmdesk\n  \
+                        kvmdesk password --show-once"
+)]
+pub struct Password {
+    /// Take the password from a file
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Take the password from standard input
+    #[arg(long)]
+    pub stdin: bool,
+    /// Show the one-time password of the running daemon
+    #[arg(long)]
+    pub show_once: bool,
+    /// Remove the password; a one-time password holds from then on
+    #[arg(long)]
+    pub clear: bool,
+}
+
+/// `kvmdesk sessions`
+#[derive(Debug, ClapArgs)]
+pub struct Sessions {
+    /// End this session of the running daemon
+    #[arg(long, value_name = "N")]
+    pub end: Option<u64>,
+}
+
+/// `kvmdesk status`
+#[derive(Debug, ClapArgs)]
+pub struct Status {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,68 @@
+//! Runs an agent until SIGTERM or SIGINT: what `run` and `demo` share.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::agent::agent::{Agent, AgentOptions};
+use crate::agent::systemd::Notifier;
+
+use super::{Failure, UNAVAILABLE};
+
+/// A process that hangs at its end is ended this long after the signal; keys are up long before.
+const LAST_RESORT: Duration = Duration::from_millis(1900);
+
+/// Builds the runtime, starts the agent, lets `accompany` go along with it until a signal comes, and ends all.
+pub(super) fn serve<F>(options: AgentOptions, accompany: impl FnOnce(&Agent) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("kvmdesk-net")
+        .build()
+        .map_err(|e| Failure::new(UNAVAILABLE, format!("cannot start threads: {e}")))?;
+    let result = runtime.block_on(async {
+        let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let agent = Agent::start(options)?;
+        let notifier = Notifier::from_env();
+        notifier.ready(&format!("ID {}", agent.id()));
+        let result = {
+            let company = accompany(&agent);
+            tokio::select! {
+                result = company => result,
+                () = any(&mut signals) => Ok(()),
+                () = feed_watchdog(&notifier) => Ok(()),
+            }
+        };
+        notifier.stopping();
+        tracing::info!("stopping");
+        std::thread::spawn(|| {
+            std::thread::sleep(LAST_RESORT);
+            std::process::exit(0);
+        });
+        agent.stop().await;
+        result
+    });
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+async fn any(signals: &mut [Signal; 2]) {
+    let [first, second] = signals;
+    tokio::select! {
+        _ = first.recv() => {}
+        _ = second.recv() => {}
+    }
+}
+
+/// Never ends.
+async fn feed_watchdog(notifier: &Notifier) {
+    match notifier.watchdog_interval() {
+        None => std::future::pending().await,
+        Some(interval) => loop {
+            notifier.alive();
+            tokio::time::sleep(interval).await;
+        },
+    }
+}

@@ -1,0 +1,302 @@
+//! A whole daemon in this process: test card, recording hands, direct access, a scripted controller.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+
+use kvmdesk::agent::agent::{Agent, AgentOptions, StartError};
+use kvmdesk::agent::control::{self, Answer, Request};
+use kvmdesk::agent::store::{Store, StoreError};
+use kvmdesk::agent::{identity, logbook, password};
+use kvmdesk::config::file::{HidBackendName, ParsedFile, VideoSource};
+use kvmdesk::config::settings::{self, Overrides};
+use kvmdesk::crypto::secret::Secret;
+use kvmdesk::wire::message::hbb::rendezvous_message::Union;
+use kvmdesk::wire::message::{decode_rendezvous, encode_rendezvous, hbb};
+use tokio::runtime::Runtime;
+
+use crate::support::controller::{Controller, LONG, LoginOutcome, Options};
+use crate::support::hidlog::HidLog;
+
+const PASSWORD: &str = "correct horse";
+/// Set-1 scan codes, as apps send them to a peer that announces Windows.
+const SCAN_A: u32 = 0x1E;
+const SCAN_LEFT_SHIFT: u32 = 0x2A;
+
+struct Daemon {
+    agent: Option<Agent>,
+    runtime: Runtime,
+    address: SocketAddr,
+    log: HidLog,
+    store: Store,
+    _dir: tempfile::TempDir,
+}
+
+fn options(dir: &Path, password: Option<&str>) -> AgentOptions {
+    let flags = Overrides {
+        state_dir: Some(dir.join("state")),
+        direct_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        direct_allow_plaintext: Some(true),
+        video_source: Some(VideoSource::Pattern),
+        hid_backend: Some(HidBackendName::Recording),
+        hid_log: Some(dir.join("hid.jsonl")),
+        ..Overrides::default()
+    };
+    let settings = settings::resolve(&ParsedFile::default(), |_| None, &flags).unwrap();
+    let password = password.map(|p| Secret::new(p.to_owned()));
+    AgentOptions { settings, password, problems: vec![], board_root: dir.join("no-board") }
+}
+
+impl Daemon {
+    fn start(password: Option<&str>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (agent, address) = runtime.block_on(async {
+            let agent = Agent::start(options(dir.path(), password)).unwrap();
+            let mut direct = agent.direct().unwrap();
+            let address =
+                tokio::time::timeout(LONG, direct.wait_for(|s| s.is_open)).await.unwrap().unwrap().address;
+            (agent, address)
+        });
+        Self {
+            agent: Some(agent),
+            runtime,
+            address,
+            log: HidLog::new(&dir.path().join("hid.jsonl")),
+            store: Store::open(&dir.path().join("state")).unwrap(),
+            _dir: dir,
+        }
+    }
+
+    fn agent(&self) -> &Agent {
+        self.agent.as_ref().unwrap()
+    }
+
+    fn stop(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            self.runtime.block_on(agent.stop());
+        }
+    }
+
+    fn connect(&self, password: &str) -> Controller {
+        Controller::connect_direct(self.address, Options::with_password(password)).unwrap()
+    }
+
+    fn ask(&self, request: &Request) -> Answer {
+        control::ask(&self.store.socket(), request).unwrap()
+    }
+
+    fn wait_for_sessions(&self, count: usize) {
+        let until = std::time::Instant::now() + LONG;
+        while self.agent().status().target.sessions.len() != count {
+            assert!(std::time::Instant::now() < until, "{:?}", self.agent().status().target.sessions);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[test]
+fn a_controller_logs_in_sees_the_card_types_and_points() {
+    let mut daemon = Daemon::start(Some(PASSWORD));
+    let mut wrong = daemon.connect("wrong horse");
+    assert_eq!(wrong.try_log_in().unwrap(), LoginOutcome::Refused("Wrong Password".into()));
+
+    let mut controller = daemon.connect(PASSWORD);
+    let info = controller.log_in().unwrap();
+    let display = &info.displays[0];
+    let picture = controller.first_picture(LONG).unwrap();
+    assert!(picture.is_keyframe);
+    let announced = (usize::try_from(display.width).unwrap(), usize::try_from(display.height).unwrap());
+    assert_eq!((picture.width, picture.height), announced);
+    controller.next_picture(LONG).unwrap();
+
+    controller.map_key(SCAN_A, true).unwrap();
+    controller.map_key(SCAN_A, false).unwrap();
+    let reports = daemon.log.wait_until(LONG, |r| r.iter().filter(|r| r.device == "keyboard").count() >= 2);
+    let keys: Vec<&[u8]> = reports.iter().filter(|r| r.device == "keyboard").map(|r| &r.bytes[..]).collect();
+    assert_eq!(keys[..2], [&[0u8, 0, 4, 0, 0, 0, 0, 0][..], &[0u8; 8][..]]);
+
+    controller.move_to(display.width - 1, display.height - 1).unwrap();
+    let reports = daemon.log.wait_until(LONG, |r| r.iter().any(|r| r.device == "absolute"));
+    let last = reports.iter().rfind(|r| r.device == "absolute").unwrap();
+    assert_eq!(last.bytes[1..5], [0xff, 0x7f, 0xff, 0x7f], "the corner is the corner");
+
+    let status = daemon.agent().status();
+    assert_eq!(status.target.sessions.len(), 1);
+    assert_eq!(
+        (status.target.sessions[0].my_name.as_str(), status.target.password.as_str()),
+        ("Scripted", "permanent")
+    );
+    assert!(
+        status.target.video.encoded > 0 && status.target.suspects == 0,
+        "a right password forgives the wrong one"
+    );
+    drop(controller);
+    daemon.wait_for_sessions(0);
+    daemon.stop();
+    let kept = logbook::read(&daemon.store).unwrap();
+    assert_eq!(kept.len(), 1, "only log-ins are kept");
+    assert_eq!((kept[0].route.as_str(), kept[0].address.as_str()), ("direct", "127.0.0.1"));
+    assert!(kept[0].seconds.is_some());
+}
+
+#[test]
+fn a_window_that_comes_back_replaces_its_session_and_lifts_its_keys() {
+    let daemon = Daemon::start(Some(PASSWORD));
+    let mut old = daemon.connect(PASSWORD);
+    old.log_in().unwrap();
+    old.first_picture(LONG).unwrap();
+    old.map_key(SCAN_LEFT_SHIFT, true).unwrap();
+    daemon.log.wait_until(LONG, |r| r.iter().any(|r| r.device == "keyboard" && r.bytes[0] == 2));
+    let mut new = daemon.connect(PASSWORD);
+    new.log_in().unwrap();
+    assert_eq!(old.wait_for_end(LONG).unwrap(), None, "no text: the window is the same");
+    daemon.wait_for_sessions(1);
+    daemon
+        .log
+        .wait_until(LONG, |r| r.iter().rfind(|r| r.device == "keyboard").is_some_and(|r| r.bytes[0] == 0));
+    new.first_picture(LONG).unwrap();
+}
+
+#[test]
+fn the_end_lifts_every_key() {
+    let mut daemon = Daemon::start(Some(PASSWORD));
+    let mut controller = daemon.connect(PASSWORD);
+    controller.log_in().unwrap();
+    controller.first_picture(LONG).unwrap();
+    controller.map_key(SCAN_A, true).unwrap();
+    daemon.log.wait_until(LONG, |r| r.iter().any(|r| r.device == "keyboard" && r.bytes[2] == 4));
+    daemon.stop();
+    let reports = daemon.log.reports();
+    let last = reports.iter().rfind(|r| r.device == "keyboard").unwrap();
+    assert_eq!(last.bytes, [0; 8]);
+    assert!(controller.wait_for_end(LONG).is_ok());
+    assert!(!daemon.store.socket().exists());
+}
+
+#[test]
+fn the_socket_ends_sessions_and_takes_passwords_over() {
+    let daemon = Daemon::start(None);
+    let Answer::OneTimePassword { password: Some(first) } = daemon.ask(&Request::OneTimePassword) else {
+        panic!("no one-time password");
+    };
+    let mut controller = daemon.connect(&first);
+    controller.log_in().unwrap();
+    daemon.wait_for_sessions(1);
+    let Answer::Status(status) = daemon.ask(&Request::Status) else { panic!("no status") };
+    let session = status.target.sessions[0].session;
+    assert!(matches!(daemon.ask(&Request::EndSession { session }), Answer::Done { .. }));
+    assert_eq!(controller.wait_for_end(LONG).unwrap().as_deref(), Some("Closed manually by the peer"));
+    daemon.wait_for_sessions(0);
+    assert!(matches!(daemon.ask(&Request::EndSession { session }), Answer::Failed { .. }));
+
+    // The last session that used it is over: there is a new one.
+    let Answer::OneTimePassword { password: Some(second) } = daemon.ask(&Request::OneTimePassword) else {
+        panic!("no one-time password");
+    };
+    assert_ne!(first, second);
+    let mut controller = daemon.connect(&second);
+    controller.log_in().unwrap();
+    daemon.wait_for_sessions(1);
+    let salt = identity::load(&daemon.store).unwrap().unwrap().salt;
+    password::set(&daemon.store, PASSWORD, &salt).unwrap();
+    assert!(matches!(daemon.ask(&Request::ReloadPassword), Answer::Done { .. }));
+    let text = controller.wait_for_end(LONG).unwrap().unwrap();
+    assert!(text.contains("password") && kvmdesk::peer::texts::is_final(&text), "{text}");
+    assert_eq!(daemon.ask(&Request::OneTimePassword), Answer::OneTimePassword { password: None });
+    daemon.connect(PASSWORD).log_in().unwrap();
+}
+
+#[test]
+fn locks_are_cleared_on_request() {
+    let daemon = Daemon::start(Some(PASSWORD));
+    let mut texts = vec![];
+    for _ in 0..8 {
+        let outcome = daemon.connect("wrong horse").try_log_in().unwrap();
+        let LoginOutcome::Refused(text) = outcome else { panic!("{outcome:?}") };
+        texts.push(text);
+    }
+    // A minute of the clock may have turned in between; then the eighth is only wrong.
+    if texts[7] == "Please try 1 minute later" {
+        assert!(matches!(daemon.connect(PASSWORD).try_log_in().unwrap(), LoginOutcome::Refused(_)));
+    }
+    assert_eq!(daemon.agent().status().target.suspects, 1);
+    assert!(matches!(daemon.ask(&Request::Unlock), Answer::Done { .. }));
+    assert_eq!(daemon.agent().status().target.suspects, 0);
+    daemon.connect(PASSWORD).log_in().unwrap();
+}
+
+#[test]
+fn one_daemon_a_state_directory_and_the_identity_stays() {
+    let mut daemon = Daemon::start(Some(PASSWORD));
+    let id = daemon.agent().id();
+    let second = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) });
+    assert!(matches!(second, Err(StartError::Store(StoreError::InUse(_)))), "{second:?}");
+    daemon.stop();
+    let again = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) }).unwrap();
+    assert_eq!(again.id(), id);
+    daemon.agent = Some(again);
+}
+
+/// The ID in the next RegisterPk that the daemon sends to `server`, and where it came from.
+fn registered_id(server: &UdpSocket) -> (String, SocketAddr) {
+    let mut buffer = [0; 1500];
+    loop {
+        let (len, from) = server.recv_from(&mut buffer).unwrap();
+        if let Some(Union::RegisterPk(request)) = decode_rendezvous(&buffer[..len]).unwrap().union {
+            return (request.id, from);
+        }
+    }
+}
+
+#[test]
+fn an_id_that_is_taken_is_renewed_and_the_confirmed_one_stays() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(LONG)).unwrap();
+    let host = server.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let flags = Overrides {
+        state_dir: Some(dir.path().join("state")),
+        server_host: Some(host.clone()),
+        video_source: Some(VideoSource::Pattern),
+        hid_backend: Some(HidBackendName::Recording),
+        ..Overrides::default()
+    };
+    let settings = settings::resolve(&ParsedFile::default(), |_| None, &flags).unwrap();
+    let options =
+        AgentOptions { settings, password: None, problems: vec![], board_root: dir.path().join("no-board") };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let agent = runtime.block_on(async { Agent::start(options) }).unwrap();
+    let answer = |to: SocketAddr, result: i32| {
+        let response = hbb::RegisterPkResponse { result, keep_alive: 0 };
+        server.send_to(&encode_rendezvous(Union::RegisterPkResponse(response)), to).unwrap();
+    };
+
+    let (first, from) = registered_id(&server);
+    assert_eq!(first, agent.id().as_str());
+    // UUID_MISMATCH before the first OK.
+    answer(from, 2);
+    let (second, from) = registered_id(&server);
+    assert_ne!(second, first);
+    assert_eq!(agent.id().as_str(), second);
+    answer(from, 0);
+    let store = Store::open(&dir.path().join("state")).unwrap();
+    let until = std::time::Instant::now() + LONG;
+    let kept = loop {
+        let kept = identity::load(&store).unwrap().unwrap();
+        if kept.registered_with.is_some() {
+            break kept;
+        }
+        assert!(std::time::Instant::now() < until, "the OK was not stored");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!((kept.id.as_str(), kept.registered_with), (second.as_str(), Some(host)));
+    runtime.block_on(agent.stop());
+}

@@ -1,0 +1,233 @@
+//! The binary: what it prints, what it keeps, how it ends.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::controller::{Controller, LONG, Options};
+use crate::support::procs::Proc;
+
+fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvmdesk"));
+    command.args(args).current_dir(dir).env("HOME", dir).stdin(Stdio::null());
+    for (name, _) in kvmdesk::config::settings::ENVIRONMENT {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    kvmdesk(dir, args).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+/// A demo that listens on a free port, and its address as it prints it.
+fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
+    let state = dir.join("state").display().to_string();
+    let mut args = vec!["demo", "--direct", "127.0.0.1:0", "--state-dir", &state];
+    args.extend(more);
+    let demo = Proc::kvmdesk(dir, &args);
+    let address = demo.wait_for_line(LONG, |line| line.trim().parse::<SocketAddr>().ok());
+    assert_ne!(address.port(), 0);
+    (demo, address)
+}
+
+#[test]
+fn help_names_every_command_and_a_wrong_line_is_64() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = run(dir.path(), &["--help"]);
+    assert_eq!(code(&help), 0);
+    for command in ["run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status"] {
+        assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));
+        let help = run(dir.path(), &[command, "--help"]);
+        assert_eq!(code(&help), 0, "{command}");
+        assert!(!out(&help).contains('\x1b'), "no colour off a terminal");
+    }
+    let version = run(dir.path(), &["--version"]);
+    assert_eq!(out(&version).trim(), format!("kvmdesk {}", env!("CARGO_PKG_VERSION")));
+    for wrong in [&["dance"][..], &[], &["id", "--reset", "--export", "x"], &["password", "secret12"]] {
+        assert_eq!(code(&run(dir.path(), wrong)), 64, "{wrong:?}");
+    }
+    assert_eq!(code(&run(dir.path(), &["demo", "--key", "k"])), 64, "a key without a server");
+}
+
+#[test]
+fn the_id_stays_until_it_is_reset_and_moves_by_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = |args: &[&str]| {
+        let output = run(dir.path(), &[&["id", "--state-dir", "state"], args].concat());
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        out(&output).trim().to_owned()
+    };
+    let first = id(&[]);
+    assert!(first.len() == 9 && first.bytes().all(|b| b.is_ascii_digit()), "{first}");
+    assert_eq!(id(&[]), first);
+    id(&["--export", "kept.json"]);
+    let second = id(&["--reset"]);
+    assert_ne!(second, first);
+    assert_eq!(id(&["--import", "kept.json"]), first);
+    let missing = run(dir.path(), &["id", "--state-dir", "state", "--import", "nothing.json"]);
+    assert_eq!(code(&missing), 74);
+    assert!(err(&missing).contains("nothing.json"), "{}", err(&missing));
+}
+
+#[test]
+fn a_password_comes_from_file_or_stdin_without_its_newline() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = || std::fs::read_to_string(dir.path().join("state/targets/1/password.json")).unwrap();
+    std::fs::write(dir.path().join("secret"), "correct horse\n").unwrap();
+    let by_file = run(dir.path(), &["password", "--file", "secret", "--state-dir", "state"]);
+    assert_eq!(code(&by_file), 0, "{}", err(&by_file));
+    let first = stored();
+    assert!(!first.contains("horse"));
+    let by_stdin = |text: &str| {
+        let mut child = kvmdesk(dir.path(), &["password", "--stdin", "--state-dir", "state"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert_eq!(code(&by_stdin("correct horse")), 0);
+    assert_eq!(stored(), first, "the newline is not part of it");
+    assert_eq!(code(&by_stdin("another horse")), 0);
+    let second = stored();
+    assert_ne!(second, first);
+    assert_eq!(code(&by_stdin("short")), 64);
+    assert_eq!(code(&by_stdin("")), 64);
+    assert_eq!(stored(), second, "a refused password changes nothing");
+    let no_terminal = run(dir.path(), &["password", "--state-dir", "state"]);
+    assert_eq!(code(&no_terminal), 64);
+    assert!(err(&no_terminal).contains("--stdin"), "{}", err(&no_terminal));
+    assert_eq!(code(&run(dir.path(), &["password", "--clear", "--state-dir", "state"])), 0);
+    assert!(!dir.path().join("state/targets/1/password.json").exists());
+}
+
+#[test]
+fn check_is_strict_and_shows_origins_without_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("good.toml"),
+        "[server]\nhost = \"a.example\"\nkey = \"hidden-key\"\n[video]\nsource = \"pattern\"\n[hid]\nbackend = \"recording\"\n",
+    )
+    .unwrap();
+    let shown = run(dir.path(), &["check", "--config", "good.toml", "--show"]);
+    assert_eq!(code(&shown), 0, "{}", err(&shown));
+    let line = |key: &str| {
+        out(&shown).lines().find(|l| l.starts_with(&format!("{key} "))).unwrap_or_default().to_owned()
+    };
+    assert!(line("server.key").contains("***") && line("server.key").contains("file"), "{}", out(&shown));
+    assert!(line("video.max-fps").contains("default"), "{}", out(&shown));
+    assert!(!out(&shown).contains("hidden-key"));
+    std::fs::write(dir.path().join("bad.toml"), "[video]\nfps = 3\n").unwrap();
+    let bad = run(dir.path(), &["check", "--config", "bad.toml"]);
+    assert_eq!(code(&bad), 78);
+    assert!(err(&bad).contains("bad.toml:2: video.fps: unknown key"), "{}", err(&bad));
+    assert_eq!(code(&run(dir.path(), &["check", "--config", "missing.toml"])), 78);
+}
+
+#[test]
+fn nobody_runs_so_nobody_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["status"][..], &["unlock"], &["sessions", "--end", "1"], &["password", "--show-once"]] {
+        let output = run(dir.path(), &[args, &["--state-dir", "state"]].concat());
+        assert_eq!(code(&output), 69, "{args:?}");
+        assert!(err(&output).contains("is not running"), "{}", err(&output));
+    }
+    assert_eq!(code(&run(dir.path(), &["sessions", "--state-dir", "state"])), 0);
+}
+
+#[test]
+fn the_demo_serves_answers_and_ends_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut demo, address) = demo(dir.path(), &[]);
+    let password = demo.wait_for_line(LONG, |line| {
+        line.contains("One-time password").then(|| line.rsplit(' ').next().unwrap_or_default().to_owned())
+    });
+    let once = run(dir.path(), &["password", "--show-once", "--state-dir", "state"]);
+    assert_eq!(out(&once).trim(), password);
+    let mut controller = Controller::connect_direct(address, Options::with_password(&password)).unwrap();
+    controller.log_in().unwrap();
+    controller.first_picture(LONG).unwrap();
+
+    let json = run(dir.path(), &["status", "--json", "--state-dir", "state"]);
+    let status: serde_json::Value = serde_json::from_str(&out(&json)).unwrap();
+    assert_eq!(status["target"]["sessions"][0]["my_name"], "Scripted");
+    assert_eq!(status["target"]["direct"]["listen"], address.to_string());
+    let text = out(&run(dir.path(), &["status", "--state-dir", "state"]));
+    assert!(text.contains("Scripted") && text.contains("in clear"), "{text}");
+    assert_eq!(code(&run(dir.path(), &["id", "--reset", "--state-dir", "state"])), 69, "not while it runs");
+    let number = status["target"]["sessions"][0]["session"].to_string();
+    assert_eq!(code(&run(dir.path(), &["sessions", "--end", &number, "--state-dir", "state"])), 0);
+    controller.wait_for_end(LONG).unwrap();
+    assert!(out(&run(dir.path(), &["sessions", "--state-dir", "state"])).contains("Scripted"));
+
+    let told = Instant::now();
+    demo.terminate();
+    assert_eq!(demo.wait(LONG).code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(2), "it took {:?}", told.elapsed());
+    let said = demo.output();
+    let logs: String = said.lines().filter(|l| l.contains(" INFO ") || l.contains(" WARN ")).collect();
+    assert!(!logs.contains(&password), "no secrets in logs: {logs}");
+}
+
+#[test]
+fn a_taken_address_is_69_and_a_password_file_is_read_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(dir.path(), &["demo", "--direct", &address, "--state-dir", "state"]);
+    assert_eq!(code(&output), 69);
+    assert!(err(&output).contains("choose another with --direct"), "{}", err(&output));
+    let output = run(dir.path(), &["demo", "--password-file", "missing", "--state-dir", "other"]);
+    assert_eq!(code(&output), 74);
+    assert!(!dir.path().join("other").exists());
+    let output = run(dir.path(), &["demo", "--server", "http://x", "--state-dir", "other"]);
+    assert_eq!(code(&output), 78);
+}
+
+#[test]
+fn a_bad_file_at_start_means_the_last_good_copy_loudly() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kvmdesk.toml");
+    let good = "[direct]\nlisten = \"127.0.0.1:0\"\nallow-plaintext = true\n[[target]]\nname = \"kept\"\n\
+                [video]\nsource = \"pattern\"\n[hid]\nbackend = \"recording\"\n";
+    let args = ["run", "--config", "kvmdesk.toml", "--state-dir", "state"];
+    std::fs::write(&file, "[video]\nfps = 3\n").unwrap();
+    let none = run(dir.path(), &args);
+    assert_eq!(code(&none), 78, "no good copy: {}", err(&none));
+    assert!(err(&none).contains("kvmdesk.toml:2"), "{}", err(&none));
+
+    std::fs::write(&file, good).unwrap();
+    let mut daemon = Proc::kvmdesk(dir.path(), &args);
+    daemon.wait_for_line(LONG, |line| line.contains("direct access is open").then_some(()));
+    daemon.terminate();
+    assert_eq!(daemon.wait(LONG).code(), Some(0));
+    assert!(!daemon.output().contains("One-time password"), "only a terminal is told");
+
+    std::fs::write(&file, "[video]\nfps = 3\n").unwrap();
+    let mut daemon = Proc::kvmdesk(dir.path(), &args);
+    daemon.wait_for_line(LONG, |line| {
+        (line.contains("ERROR") && line.contains("last good copy")).then_some(())
+    });
+    daemon.wait_for_line(LONG, |line| line.contains("direct access is open").then_some(()));
+    let status = out(&run(dir.path(), &["status", "--state-dir", "state"]));
+    assert!(status.contains("kept") && status.contains("kvmdesk.toml:2: video.fps"), "{status}");
+    daemon.terminate();
+    assert_eq!(daemon.wait(LONG).code(), Some(0));
+}
