@@ -87,7 +87,7 @@ pub struct PeerSettings {
     pub local_pointer: LocalPointer,
 }
 
-/// What a [`Peer`] is fed.
+/// What a [`Peer`](super::machine::Peer) is fed.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// The plain payload of one frame from the controller (opened by the stream once sealing has begun).
@@ -120,7 +120,7 @@ pub enum Input<'a> {
     Timeout,
 }
 
-/// What a [`Peer`] asks for. Poll until [`Output::Timeout`].
+/// What a [`Peer`](super::machine::Peer) asks for. Poll until [`Output::Timeout`].
 #[derive(Debug)]
 pub enum Output {
     /// Send this payload (in clear before [`Output::Seal`], sealed after).
