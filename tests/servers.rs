@@ -15,6 +15,7 @@ mod lab;
 mod registration;
 mod relay;
 mod restart;
+mod whole;
 
 /// The lab, or the reason on stderr and `None`.
 macro_rules! lab_or_skip {
