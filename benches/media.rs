@@ -10,24 +10,23 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::Bytes;
 use kvmdesk::crypto::seal::{Sealer, SessionKey, TAG_LEN};
 use kvmdesk::media::capture::{Colours, RawFrame, RawPlane};
 use kvmdesk::media::change::changed_stripes;
 use kvmdesk::media::convert::convert_stripes;
 use kvmdesk::media::encode::{self, Encoder};
 use kvmdesk::media::picture::{I420Picture, Stripes};
+use kvmdesk::net::stream::WireBuffer;
+use kvmdesk::peer::video::wrap;
 use kvmdesk::video::format::{PixelFormat, Resolution};
-use kvmdesk::video::frame::Codec;
-use kvmdesk::wire::frame::{MAX_HEAD, encode_head};
+use kvmdesk::video::frame::{Codec, EncodedFrame};
 
 const SIZE: Resolution = Resolution::new(1920, 1080);
 const ROUNDS: usize = 101;
 const WARM_UP: usize = 5;
 /// An encoded frame as in the goal.
 const FRAME_BYTES: usize = 200_000;
-/// Room for the longest protobuf head in front of a frame.
-const PROTOBUF_HEAD: usize = 40;
 
 /// Median milliseconds of each step; the steps take turns, and so does who begins.
 fn medians<const N: usize>(steps: [&mut dyn FnMut(); N]) -> [f64; N] {
@@ -122,44 +121,25 @@ fn detection_and_conversion() {
     report("the same from BT.709 / memcpy of it", recolour, memcpy, None);
 }
 
-/// The head of a `Message` that holds one encoded frame: lengths from the inside out (reference: session 3.1).
-fn protobuf_head(data: usize, into: &mut BytesMut) {
-    let length = |value: usize| prost::length_delimiter_len(value);
-    let frame = 1 + length(data) + data + 2;
-    let frames = 1 + length(frame) + frame;
-    let video = 1 + length(frames) + frames;
-    for (tag, size) in [(0x32, video), (0x52, frames), (0x0a, frame), (0x0a, data)] {
-        into.put_u8(tag);
-        prost::encode_length_delimiter(size, into).unwrap();
-    }
-}
-
-/// Builds and seals a message in a buffer that is used again: room for frame head and tag, protobuf head, payload,
-/// tail; as the writer of `net::stream` does it.
-fn build_and_seal(buffer: &mut BytesMut, data: &[u8], sealer: &mut Sealer) -> usize {
-    const ROOM: usize = MAX_HEAD + TAG_LEN;
-    buffer.clear();
-    buffer.reserve(ROOM + PROTOBUF_HEAD + data.len());
-    buffer.put_bytes(0, ROOM);
-    protobuf_head(data.len(), buffer);
-    buffer.put_slice(data);
-    // `key` of the encoded frame.
-    buffer.put_slice(&[0x10, 1]);
-    let (head, head_len) = encode_head(buffer.len() - MAX_HEAD).unwrap();
-    sealer.seal_in_place(&mut buffer[MAX_HEAD..]).unwrap();
-    buffer[MAX_HEAD - head_len..MAX_HEAD].copy_from_slice(&head[..head_len]);
-    MAX_HEAD - head_len
-}
-
+/// The product's own way of a frame to the wire: `peer::video::wrap`, then the writer's `WireBuffer`.
 fn sealing() {
-    let data = noise(FRAME_BYTES, 4);
+    let frame = EncodedFrame {
+        data: Bytes::from(noise(FRAME_BYTES, 4)),
+        codec: Codec::H264,
+        is_keyframe: true,
+        captured_at: Instant::now(),
+        sequence: 0,
+        resolution: SIZE,
+        original_resolution: SIZE,
+    };
     let mut sealer = Sealer::new(SessionKey::from_bytes([7; 32]));
     let mut other = Sealer::new(SessionKey::from_bytes([7; 32]));
-    let mut buffer = BytesMut::new();
+    let mut wire = WireBuffer::default();
     let mut alone = vec![0u8; TAG_LEN + FRAME_BYTES];
-    alone[TAG_LEN..].copy_from_slice(&data);
+    alone[TAG_LEN..].copy_from_slice(&frame.data);
     let [seal, message] = medians([&mut || other.seal_in_place(black_box(&mut alone)).unwrap(), &mut || {
-        assert!(black_box(build_and_seal(black_box(&mut buffer), black_box(&data), &mut sealer)) < MAX_HEAD)
+        let (head, tail) = wrap(0, black_box(&frame), 40);
+        black_box(wire.frame(&[&head, &frame.data, &tail], Some(&mut sealer)).unwrap());
     }]);
     report("message build + seal of a 200 kB frame / seal alone", message, seal, Some(1.10));
 }
