@@ -2,13 +2,17 @@
 //! formats go through the crate `yuv`; planar ones are copied. Pure: writes only the rows it is told to.
 
 use yuv::{
-    BufferStoreMut, YuvConversionMode, YuvPackedImage, YuvPlanarImageMut, YuvRange, YuvStandardMatrix,
-    bgr_to_yuv420, uyvy422_to_yuv420, yuyv422_to_yuv420,
+    BufferStoreMut, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImageMut, YuvRange,
+    YuvStandardMatrix, bgr_to_yuv420, bgra_to_yuv420, rgb_to_yuv420, rgba_to_yuv420, uyvy422_to_yuv420,
+    vyuy422_to_yuv420, yuyv422_to_yuv420, yvyu422_to_yuv420,
 };
 
-use super::capture::{Colours, RawFrame, RawPlane};
+use self::recolour::Recolour;
+use super::capture::{RawFrame, RawPlane};
 use super::picture::{I420Picture, I420Rows, Stripes};
 use crate::video::format::PixelFormat;
+
+mod recolour;
 
 /// A frame that cannot be converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +41,7 @@ pub fn convert_stripes(
     for (first, count) in stripes.runs() {
         let count = count.min(even.height - first);
         convert_rows(frame, first as usize, count as usize, picture.rows_mut(first, count))?;
-        if let Some(map) = Recolour::of(frame.colours).filter(|_| frame.format != PixelFormat::Bgr24) {
+        if let Some(map) = Recolour::of(frame.colours).filter(|_| !frame.format.is_rgb()) {
             map.apply(picture.rows_mut(first, count), even.width as usize);
         }
     }
@@ -65,47 +69,142 @@ fn convert_rows(
         packed.data.chunks(packed.stride).for_each(|row| tight.extend_from_slice(&row[..bytes]));
         packed = RawPlane { data: &tight, stride: bytes };
     }
+    let half = width as usize / 2;
+    let chroma_pairs = || plane(1).map(|p| (p.data, p.stride));
     match frame.format {
-        PixelFormat::Yuyv | PixelFormat::Uyvy => {
-            let source = YuvPackedImage {
-                yuy: packed.data,
-                yuy_stride: packed.stride as u32,
-                width,
-                height: count as u32,
-            };
-            let mut target = planar(into, width, count);
-            if frame.format == PixelFormat::Uyvy {
-                uyvy422_to_yuv420(&mut target, &source)
-            } else {
-                yuyv422_to_yuv420(&mut target, &source)
-            }
-            .map_err(|_| ConvertError::TooShort)
+        PixelFormat::Yuyv => from_packed(yuyv422_to_yuv420, &packed, width, count, into),
+        PixelFormat::Uyvy => from_packed(uyvy422_to_yuv420, &packed, width, count, into),
+        PixelFormat::Yvyu => from_packed(yvyu422_to_yuv420, &packed, width, count, into),
+        PixelFormat::Vyuy => from_packed(vyuy422_to_yuv420, &packed, width, count, into),
+        PixelFormat::Bgr24 => from_rgb(bgr_to_yuv420, &packed, width, count, into),
+        PixelFormat::Rgb24 => from_rgb(rgb_to_yuv420, &packed, width, count, into),
+        PixelFormat::Bgrx32 => from_rgb(bgra_to_yuv420, &packed, width, count, into),
+        PixelFormat::Rgbx32 => from_rgb(rgba_to_yuv420, &packed, width, count, into),
+        // Seldom seen and known to no library: made to what one knows.
+        PixelFormat::Xrgb32 => {
+            let rgb = to_rgb24(&packed, width, 4, |pixel| [pixel[1], pixel[2], pixel[3]]);
+            from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, count, into)
         }
-        PixelFormat::Bgr24 => bgr_to_yuv420(
-            &mut planar(into, width, count),
-            packed.data,
-            packed.stride as u32,
-            YuvRange::Limited,
-            YuvStandardMatrix::Bt601,
-            YuvConversionMode::Balanced,
-        )
-        .map_err(|_| ConvertError::TooShort),
-        PixelFormat::Nv12 => {
+        PixelFormat::Xbgr32 => {
+            let rgb = to_rgb24(&packed, width, 4, |pixel| [pixel[3], pixel[2], pixel[1]]);
+            from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, count, into)
+        }
+        PixelFormat::Rgb565 => {
+            let rgb = to_rgb24(&packed, width, 2, |pixel| from_565(u16::from_le_bytes([pixel[0], pixel[1]])));
+            from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, count, into)
+        }
+        PixelFormat::Grey => {
             copy_rows(&packed, into.y, width as usize);
-            let chroma = plane(1)?;
-            let half = width as usize / 2;
+            into.u.fill(128);
+            into.v.fill(128);
+            Ok(())
+        }
+        PixelFormat::Nv12 | PixelFormat::Nv21 => {
+            copy_rows(&packed, into.y, width as usize);
+            let (data, stride) = chroma_pairs()?;
+            let (first, second) = in_order(frame.format == PixelFormat::Nv21, into.u, into.v);
+            let rows = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
+            for (source, (first, second)) in data.chunks(stride).zip(rows) {
+                split_pairs(&source[..width as usize], first, second);
+            }
+            Ok(())
+        }
+        PixelFormat::Nv16 | PixelFormat::Nv61 => {
+            copy_rows(&packed, into.y, width as usize);
+            let (data, stride) = chroma_pairs()?;
+            let (first, second) = in_order(frame.format == PixelFormat::Nv61, into.u, into.v);
+            let rows = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
+            let mut mean = vec![0; width as usize];
+            for (n, (first, second)) in rows.enumerate() {
+                mean_of_rows(data, stride, n, &mut mean);
+                split_pairs(&mean, first, second);
+            }
+            Ok(())
+        }
+        PixelFormat::Nv24 => {
+            copy_rows(&packed, into.y, width as usize);
+            let (data, stride) = chroma_pairs()?;
             let rows = into.u.chunks_exact_mut(half).zip(into.v.chunks_exact_mut(half));
-            for (source, (u, v)) in chroma.data.chunks(chroma.stride).zip(rows) {
-                split_pairs(&source[..width as usize], u, v);
+            let mut mean = vec![0; width as usize * 2];
+            for (n, (us, vs)) in rows.enumerate() {
+                mean_of_rows(data, stride, n, &mut mean);
+                for ((pair, u), v) in mean.chunks_exact(4).zip(us).zip(vs) {
+                    (*u, *v) = (mean_of(pair[0], pair[2]), mean_of(pair[1], pair[3]));
+                }
             }
             Ok(())
         }
-        PixelFormat::Yu12 => {
+        PixelFormat::Yu12 | PixelFormat::Yv12 => {
             copy_rows(&packed, into.y, width as usize);
-            copy_rows(&plane(1)?, into.u, width as usize / 2);
-            copy_rows(&plane(2)?, into.v, width as usize / 2);
+            let (first, second) = in_order(frame.format == PixelFormat::Yv12, into.u, into.v);
+            copy_rows(&plane(1)?, first, half);
+            copy_rows(&plane(2)?, second, half);
             Ok(())
         }
+    }
+}
+
+fn from_packed(
+    convert: impl Fn(&mut YuvPlanarImageMut<'_, u8>, &YuvPackedImage<'_, u8>) -> Result<(), YuvError>,
+    packed: &RawPlane<'_>,
+    width: u32,
+    rows: usize,
+    into: I420Rows<'_>,
+) -> Result<(), ConvertError> {
+    let source =
+        YuvPackedImage { yuy: packed.data, yuy_stride: packed.stride as u32, width, height: rows as u32 };
+    convert(&mut planar(into, width, rows), &source).map_err(|_| ConvertError::TooShort)
+}
+
+/// A conversion of the crate `yuv` from rows of RGB.
+type FromRgb = fn(
+    &mut YuvPlanarImageMut<'_, u8>,
+    &[u8],
+    u32,
+    YuvRange,
+    YuvStandardMatrix,
+    YuvConversionMode,
+) -> Result<(), YuvError>;
+
+fn from_rgb(
+    convert: FromRgb,
+    rgb: &RawPlane<'_>,
+    width: u32,
+    rows: usize,
+    into: I420Rows<'_>,
+) -> Result<(), ConvertError> {
+    let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
+    let mode = YuvConversionMode::Balanced;
+    convert(&mut planar(into, width, rows), rgb.data, rgb.stride as u32, range, matrix, mode)
+        .map_err(|_| ConvertError::TooShort)
+}
+
+/// Rows of pixels of `bytes` bytes as tight RGB rows.
+fn to_rgb24(plane: &RawPlane<'_>, width: u32, bytes: usize, pixel: impl Fn(&[u8]) -> [u8; 3]) -> Vec<u8> {
+    let rows = plane.data.chunks(plane.stride).map(|row| &row[..width as usize * bytes]);
+    rows.flat_map(|row| row.chunks_exact(bytes).flat_map(&pixel)).collect()
+}
+
+/// Five, six and five bits spread over eight, so that the largest value is 255.
+fn from_565(pixel: u16) -> [u8; 3] {
+    let (r, g, b) = (pixel >> 11, pixel >> 5 & 63, pixel & 31);
+    [(r << 3 | r >> 2) as u8, (g << 2 | g >> 4) as u8, (b << 3 | b >> 2) as u8]
+}
+
+/// Cb and Cr in the order in which the format has them.
+fn in_order<'a>(is_cr_first: bool, u: &'a mut [u8], v: &'a mut [u8]) -> (&'a mut [u8], &'a mut [u8]) {
+    if is_cr_first { (v, u) } else { (u, v) }
+}
+
+fn mean_of(a: u8, b: u8) -> u8 {
+    (u16::from(a) + u16::from(b)).div_ceil(2) as u8
+}
+
+/// The mean of rows `2 * n` and `2 * n + 1`, both there.
+fn mean_of_rows(data: &[u8], stride: usize, n: usize, into: &mut [u8]) {
+    let (upper, lower) = (&data[2 * n * stride..], &data[(2 * n + 1) * stride..]);
+    for ((into, a), b) in into.iter_mut().zip(upper).zip(lower) {
+        *into = mean_of(*a, *b);
     }
 }
 
@@ -154,69 +253,6 @@ fn split_pairs(source: &[u8], u: &mut [u8], v: &mut [u8]) {
     }
     for (pair, v) in source.chunks_exact(2).zip(v.iter_mut()) {
         *v = (u16::from_le_bytes([pair[0], pair[1]]) >> 8) as u8;
-    }
-}
-
-/// A linear map of luma and chroma in 1/128, so that everything fits 16 bits and compilers vectorise it; off by
-/// less than one step.
-struct Recolour {
-    /// `None` leaves luma as it is but for what chroma adds; full range has its scale.
-    luma: Option<i16>,
-    /// What Cb and Cr add to luma.
-    luma_chroma: [i16; 2],
-    cb: [i16; 2],
-    cr: [i16; 2],
-}
-
-impl Recolour {
-    /// The map to BT.601 limited range; `None` if there is nothing to do.
-    fn of(colours: Colours) -> Option<Self> {
-        let (is_bt709, is_full) = match colours {
-            Colours::Bt601 => return None,
-            Colours::Bt601Full => (false, true),
-            Colours::Bt709 => (true, false),
-            Colours::Bt709Full => (true, true),
-        };
-        // From BT.709 to BT.601 (both ITU-R), for values of which luma spans 219 steps and chroma 224.
-        let (y, cb, cr) = if is_bt709 {
-            ([0.101_579, 0.196_076], [0.989_854, -0.110_653], [-0.072_453, 0.983_398])
-        } else {
-            ([0.0, 0.0], [1.0, 0.0], [0.0, 1.0])
-        };
-        let fixed = |part: f64| (part * 128.0).round() as i16;
-        let chroma = if is_full { 224.0 / 255.0 } else { 1.0 };
-        let scaled = |pair: [f64; 2]| pair.map(|part| fixed(part * chroma));
-        let luma = is_full.then(|| fixed(219.0 / 255.0));
-        Some(Self { luma, luma_chroma: scaled(y), cb: scaled(cb), cr: scaled(cr) })
-    }
-
-    /// Maps rows in place; `width` and the number of rows are even.
-    fn apply(&self, rows: I420Rows<'_>, width: usize) {
-        // No product or sum leaves 16 bits: |chroma| <= 128, coefficients <= 128, the scaled luma <= 255 * 110.
-        let byte = |fixed: i16, offset: i16| ((fixed.wrapping_add(64) >> 7) + offset).clamp(0, 255) as u8;
-        let mix = |[a, b]: [i16; 2], cb: i16, cr: i16| a.wrapping_mul(cb).wrapping_add(b.wrapping_mul(cr));
-        let mut adds = vec![0i16; width];
-        let chroma = rows.u.chunks_exact_mut(width / 2).zip(rows.v.chunks_exact_mut(width / 2));
-        for (luma, (us, vs)) in rows.y.chunks_exact_mut(2 * width).zip(chroma) {
-            for ((u, v), adds) in us.iter_mut().zip(vs.iter_mut()).zip(adds.chunks_exact_mut(2)) {
-                let (cb, cr) = (i16::from(*u) - 128, i16::from(*v) - 128);
-                let add = mix(self.luma_chroma, cb, cr);
-                (adds[0], adds[1]) = (add, add);
-                *u = byte(mix(self.cb, cb, cr), 128);
-                *v = byte(mix(self.cr, cb, cr), 128);
-            }
-            for row in luma.chunks_exact_mut(width) {
-                if let Some(scale) = self.luma {
-                    for (y, add) in row.iter_mut().zip(&adds) {
-                        *y = byte(i16::from(*y).wrapping_mul(scale).wrapping_add(*add), 16);
-                    }
-                } else {
-                    for (y, add) in row.iter_mut().zip(&adds) {
-                        *y = byte(*add, i16::from(*y));
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -28,7 +28,7 @@ pub struct RawFrame<'a> {
     pub format: PixelFormat,
     /// Size of the signal; may be odd.
     pub resolution: Resolution,
-    /// One plane for packed formats, two for NV12 (Y, UV), three for YU12.
+    /// In memory order: one plane for packed formats, two for NV12 and its kin, three for YU12 and YV12.
     pub planes: [RawPlane<'a>; 3],
     /// What its numbers mean.
     pub colours: Colours,
@@ -129,9 +129,19 @@ pub fn plane_shapes(format: PixelFormat, resolution: Resolution) -> [PlaneShape;
     let full = |bytes| PlaneShape { bytes, rows_per: 1 };
     let half = |bytes| PlaneShape { bytes, rows_per: 2 };
     match format {
-        PixelFormat::Yuyv | PixelFormat::Uyvy => [full(width * 2), full(0), full(0)],
-        PixelFormat::Bgr24 => [full(width * 3), full(0), full(0)],
-        PixelFormat::Nv12 => [full(width), half(width), full(0)],
-        PixelFormat::Yu12 => [full(width), half(width / 2), half(width / 2)],
+        PixelFormat::Yuyv
+        | PixelFormat::Uyvy
+        | PixelFormat::Yvyu
+        | PixelFormat::Vyuy
+        | PixelFormat::Rgb565 => [full(width * 2), full(0), full(0)],
+        PixelFormat::Bgr24 | PixelFormat::Rgb24 => [full(width * 3), full(0), full(0)],
+        PixelFormat::Bgrx32 | PixelFormat::Rgbx32 | PixelFormat::Xrgb32 | PixelFormat::Xbgr32 => {
+            [full(width * 4), full(0), full(0)]
+        }
+        PixelFormat::Grey => [full(width), full(0), full(0)],
+        PixelFormat::Nv12 | PixelFormat::Nv21 => [full(width), half(width), full(0)],
+        PixelFormat::Nv16 | PixelFormat::Nv61 => [full(width), full(width), full(0)],
+        PixelFormat::Nv24 => [full(width), full(width * 2), full(0)],
+        PixelFormat::Yu12 | PixelFormat::Yv12 => [full(width), half(width / 2), half(width / 2)],
     }
 }

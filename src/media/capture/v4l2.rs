@@ -71,8 +71,7 @@ impl V4l2Source {
     /// The device at `path`. Tries to open it at once, so that the size is known before anybody watches; if it
     /// is not there, goes on trying.
     pub fn new(path: PathBuf) -> Self {
-        use PixelFormat::{Bgr24, Nv12, Uyvy, Yu12, Yuyv};
-        Self::with_formats(path, vec![Nv12, Yuyv, Uyvy, Yu12, Bgr24])
+        Self::with_formats(path, PixelFormat::ALL.to_vec())
     }
 
     /// The same with a list of formats, best first; others are not used.

@@ -17,13 +17,38 @@ use crate::video::format::PixelFormat;
 const BUFFERS: u32 = 5;
 
 /// The V4L2 formats that hold a pixel format, best first.
-pub(super) const LAYOUTS: [([u8; 4], PixelFormat); 6] = [
+pub(super) const LAYOUTS: [([u8; 4], PixelFormat); 31] = [
     (*b"NV12", PixelFormat::Nv12),
     (*b"NM12", PixelFormat::Nv12),
+    (*b"NV21", PixelFormat::Nv21),
+    (*b"NM21", PixelFormat::Nv21),
+    (*b"NV16", PixelFormat::Nv16),
+    (*b"NM16", PixelFormat::Nv16),
+    (*b"NV61", PixelFormat::Nv61),
+    (*b"NM61", PixelFormat::Nv61),
+    (*b"NV24", PixelFormat::Nv24),
     (*b"YUYV", PixelFormat::Yuyv),
     (*b"UYVY", PixelFormat::Uyvy),
+    (*b"YVYU", PixelFormat::Yvyu),
+    (*b"VYUY", PixelFormat::Vyuy),
     (*b"YU12", PixelFormat::Yu12),
+    (*b"YM12", PixelFormat::Yu12),
+    (*b"YV12", PixelFormat::Yv12),
+    (*b"YM21", PixelFormat::Yv12),
     (*b"BGR3", PixelFormat::Bgr24),
+    (*b"RGB3", PixelFormat::Rgb24),
+    (*b"XR24", PixelFormat::Bgrx32),
+    (*b"AR24", PixelFormat::Bgrx32),
+    (*b"BGR4", PixelFormat::Bgrx32),
+    (*b"XB24", PixelFormat::Rgbx32),
+    (*b"AB24", PixelFormat::Rgbx32),
+    (*b"BX24", PixelFormat::Xrgb32),
+    (*b"BA24", PixelFormat::Xrgb32),
+    (*b"RGB4", PixelFormat::Xrgb32),
+    (*b"RX24", PixelFormat::Xbgr32),
+    (*b"RA24", PixelFormat::Xbgr32),
+    (*b"RGBP", PixelFormat::Rgb565),
+    (*b"GREY", PixelFormat::Grey),
 ];
 
 pub(super) struct Stream {
@@ -143,7 +168,7 @@ impl Stream {
             resolution: self.format.resolution,
             planes: planes_of(&self.format, self.pixels, &memory),
             colours: match (self.format.is_bt709, self.format.is_full_range) {
-                _ if self.pixels == PixelFormat::Bgr24 => Colours::Bt601,
+                _ if self.pixels.is_rgb() => Colours::Bt601,
                 (false, false) => Colours::Bt601,
                 (false, true) => Colours::Bt601Full,
                 (true, false) => Colours::Bt709,
@@ -172,8 +197,13 @@ fn planes_of<'a>(
         }
         // Planes behind the first lie one after the other, with the stride of the first scaled to their width
         // (kernel: pixfmt-yuv-planar).
-        let is_narrow = pixels == PixelFormat::Yu12 && n > 0;
-        let stride = if is_narrow { stride / 2 } else { stride };
+        let is_narrow = matches!(pixels, PixelFormat::Yu12 | PixelFormat::Yv12);
+        let stride = match n {
+            0 => stride,
+            _ if is_narrow => stride / 2,
+            _ if pixels == PixelFormat::Nv24 => stride * 2,
+            _ => stride,
+        };
         *plane = RawPlane { data: memory[0].get(start..).unwrap_or_default(), stride };
         start += stride * height.div_ceil(shape.rows_per);
     }
@@ -209,6 +239,18 @@ mod tests {
     }
 
     #[test]
+    fn every_format_has_its_own_fourcc_among_the_layouts() {
+        for pixels in PixelFormat::ALL {
+            assert!(LAYOUTS.contains(&(pixels.fourcc(), pixels)), "{pixels:?}");
+            assert_eq!(PixelFormat::from_fourcc(pixels.fourcc()), Some(pixels));
+        }
+        let mut codes = LAYOUTS.map(|(code, _)| code).to_vec();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), LAYOUTS.len(), "a FourCC stands twice");
+    }
+
+    #[test]
     fn planes_are_found_in_one_or_several_memory_planes() {
         let bytes: Vec<u8> = (0..200).collect();
         let mut memory: [&[u8]; MOST_PLANES] = [&[]; MOST_PLANES];
@@ -217,6 +259,8 @@ mod tests {
         assert_eq!((one[0].data[0], one[0].stride, one[1].data[0], one[1].stride), (0, 8, 32, 8));
         let three = planes_of(&format([8, 0], 1), PixelFormat::Yu12, &memory);
         assert_eq!((three[1].data[0], three[1].stride, three[2].data[0]), (32, 4, 40));
+        let wide = planes_of(&format([8, 0], 1), PixelFormat::Nv24, &memory);
+        assert_eq!((wide[1].data[0], wide[1].stride), (32, 16));
         memory[1] = &bytes[100..];
         let two = planes_of(&format([8, 16], 2), PixelFormat::Nv12, &memory);
         assert_eq!((two[1].data[0], two[1].stride), (100, 16));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::*;
+use crate::media::capture::Colours;
 use crate::video::format::Resolution;
 
 /// BT.601 limited range by the formulas of the standard (ITU-R BT.601, 8 bit).
@@ -24,11 +25,29 @@ fn to_rgb([y, u, v]: [u8; 3]) -> [i32; 3] {
     [r, (luma - 0.299 * r - 0.114 * b) / 0.587, b].map(|c| (c * 255.0).round().clamp(0.0, 255.0) as i32)
 }
 
+/// The 16 bits of a colour (kernel: pixfmt-rgb, RGBP).
+fn to_565([r, g, b]: [u8; 3]) -> [u8; 2] {
+    let part = |value: u8, most: u32| ((u32::from(value) * most + 127) / 255) as u16;
+    (part(r, 31) << 11 | part(g, 63) << 5 | part(b, 31)).to_le_bytes()
+}
+
 /// A frame of one colour: planes with `padding` bytes behind each row, filled with rubbish.
 fn planes_of(format: PixelFormat, size: Resolution, rgb: [u8; 3], padding: usize) -> Vec<(Vec<u8>, usize)> {
     let [y, u, v] = to_yuv(rgb);
     let pattern: [&[u8]; 3] = match format {
         PixelFormat::Yuyv => [&[y, u, y, v], &[], &[]],
+        PixelFormat::Yvyu => [&[y, v, y, u], &[], &[]],
+        PixelFormat::Vyuy => [&[v, y, u, y], &[], &[]],
+        PixelFormat::Rgb24 => [&rgb, &[], &[]],
+        PixelFormat::Bgrx32 => [&[rgb[2], rgb[1], rgb[0], 0x77], &[], &[]],
+        PixelFormat::Rgbx32 => [&[rgb[0], rgb[1], rgb[2], 0x77], &[], &[]],
+        PixelFormat::Xrgb32 => [&[0x77, rgb[0], rgb[1], rgb[2]], &[], &[]],
+        PixelFormat::Xbgr32 => [&[0x77, rgb[2], rgb[1], rgb[0]], &[], &[]],
+        PixelFormat::Rgb565 => [&to_565(rgb), &[], &[]],
+        PixelFormat::Grey => [&[y], &[], &[]],
+        PixelFormat::Nv21 | PixelFormat::Nv61 => [&[y], &[v, u], &[]],
+        PixelFormat::Nv16 | PixelFormat::Nv24 => [&[y], &[u, v], &[]],
+        PixelFormat::Yv12 => [&[y], &[v], &[u]],
         PixelFormat::Uyvy => [&[u, y, v, y], &[], &[]],
         PixelFormat::Bgr24 => [&[rgb[2], rgb[1], rgb[0]], &[], &[]],
         PixelFormat::Nv12 => [&[y], &[u, v], &[]],
@@ -59,8 +78,7 @@ fn frame_of(format: PixelFormat, resolution: Resolution, planes: &[(Vec<u8>, usi
     }
 }
 
-const FORMATS: [PixelFormat; 5] =
-    [PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Bgr24, PixelFormat::Nv12, PixelFormat::Yu12];
+const FORMATS: [PixelFormat; 19] = PixelFormat::ALL;
 
 #[test]
 fn pure_colours_and_greys_stay_within_three() {
@@ -76,7 +94,8 @@ fn pure_colours_and_greys_stay_within_three() {
     colours.extend((0..=255).step_by(15).map(|g| [g as u8; 3]));
     for format in FORMATS {
         for (size, padding) in [(Resolution::new(64, 36), 0), (Resolution::new(35, 21), 6)] {
-            for rgb in &colours {
+            let grey_only = format == PixelFormat::Grey;
+            for rgb in colours.iter().filter(|rgb| !grey_only || (rgb[0] == rgb[1] && rgb[1] == rgb[2])) {
                 let planes = planes_of(format, size, *rgb, padding);
                 let frame = frame_of(format, size, &planes);
                 let mut picture = I420Picture::new(size);
@@ -88,7 +107,9 @@ fn pure_colours_and_greys_stay_within_three() {
                     let got = to_rgb([*y, picture.u()[chroma], picture.v()[chroma]]);
                     for (got, want) in got.iter().zip(rgb) {
                         let off = (got - i32::from(*want)).abs();
-                        assert!(off <= 3, "{format:?} {size} {rgb:?} at {column},{row}: {got}");
+                        // Five bits are four steps to either side.
+                        let most = if format == PixelFormat::Rgb565 { 8 } else { 3 };
+                        assert!(off <= most, "{format:?} {size} {rgb:?} at {column},{row}: {got}");
                     }
                 }
             }
@@ -153,9 +174,13 @@ fn the_last_row_may_lack_its_padding() {
         }
         let mut picture = I420Picture::new(size);
         convert_stripes(&frame_of(format, size, &planes), &Stripes::all(18), &mut picture).unwrap();
-        let [y, u, v] = to_yuv([200, 100, 50]);
+        let [y, mut u, mut v] = to_yuv([200, 100, 50]);
+        if format == PixelFormat::Grey {
+            (u, v) = (128, 128);
+        }
+        let most = if format == PixelFormat::Rgb565 { 4 } else { 1 };
         let last = [*picture.y().last().unwrap(), *picture.u().last().unwrap(), *picture.v().last().unwrap()];
-        assert!(last.iter().zip([y, u, v]).all(|(a, b)| a.abs_diff(b) <= 1), "{format:?} {last:?}");
+        assert!(last.iter().zip([y, u, v]).all(|(a, b)| a.abs_diff(b) <= most), "{format:?} {last:?}");
     }
 }
 
@@ -173,4 +198,44 @@ fn short_frames_and_other_sizes_are_refused() {
         let refused = convert_stripes(&frame_of(format, size, &planes), &all, &mut I420Picture::new(size));
         assert_eq!(refused, Err(ConvertError::TooShort), "{format:?}");
     }
+}
+
+#[test]
+fn every_chroma_sample_lands_in_its_place() {
+    for width in [2usize, 14, 16, 32, 34, 66, 130] {
+        let size = Resolution::new(width as u32, 4);
+        // Two rows of different chroma, so that means and order of Cb and Cr show.
+        let pairs = |row: usize, n: usize| [(row * 40 + n) as u8, (100 + row * 40 + n) as u8];
+        let luma = (vec![50; width * 4], width);
+        let half = width / 2;
+        let rows: Vec<u8> = (0..2).flat_map(|row| (0..half).flat_map(move |n| pairs(row, n))).collect();
+        let doubled: Vec<u8> = rows.chunks(width).flat_map(|row| row.repeat(2)).collect();
+        for (format, chroma) in [
+            (PixelFormat::Nv12, &rows),
+            (PixelFormat::Nv21, &rows),
+            (PixelFormat::Nv16, &doubled),
+            (PixelFormat::Nv61, &doubled),
+        ] {
+            let planes = [luma.clone(), (chroma.clone(), width)];
+            let mut picture = I420Picture::new(size);
+            convert_stripes(&frame_of(format, size, &planes), &Stripes::all(4), &mut picture).unwrap();
+            let is_cr_first = matches!(format, PixelFormat::Nv21 | PixelFormat::Nv61);
+            let (first, second) =
+                if is_cr_first { (picture.v(), picture.u()) } else { (picture.u(), picture.v()) };
+            for at in 0..half * 2 {
+                let want = pairs(at / half, at % half);
+                assert_eq!([first[at], second[at]], want, "{format:?} {width} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn chroma_of_full_width_and_height_is_averaged() {
+    // 2x2 pixels of NV24: Cb 10, 20, 30, 40 and Cr 200, 202, 204, 206.
+    let planes = [(vec![50; 4], 2), (vec![10, 200, 20, 202, 30, 204, 40, 206], 4)];
+    let size = Resolution::new(2, 2);
+    let mut picture = I420Picture::new(size);
+    convert_stripes(&frame_of(PixelFormat::Nv24, size, &planes), &Stripes::all(2), &mut picture).unwrap();
+    assert_eq!((picture.u(), picture.v()), (&[25][..], &[203][..]));
 }
