@@ -246,13 +246,20 @@ fn copy_rows(source: &RawPlane<'_>, target: &mut [u8], width: usize) {
     }
 }
 
-/// UVUV… to U… and V…. Two loops over 16-bit words, because that is what compilers vectorise.
-fn split_pairs(source: &[u8], u: &mut [u8], v: &mut [u8]) {
-    for (pair, u) in source.chunks_exact(2).zip(u.iter_mut()) {
-        *u = (u16::from_le_bytes([pair[0], pair[1]]) & 0xff) as u8;
+/// UVUV… to U… and V…. Blocks of sixteen 16-bit words, because that is what compilers vectorise; a plain loop over
+/// pairs takes twelve times as long.
+fn split_pairs(source: &[u8], first: &mut [u8], second: &mut [u8]) {
+    let (blocks, rest) = source.as_chunks::<32>();
+    let (firsts, first_rest) = first.as_chunks_mut::<16>();
+    let (seconds, second_rest) = second.as_chunks_mut::<16>();
+    for ((block, first), second) in blocks.iter().zip(firsts).zip(seconds) {
+        let (pairs, _) = block.as_chunks::<2>();
+        let words: [u16; 16] = std::array::from_fn(|n| u16::from_le_bytes(pairs[n]));
+        *first = words.map(|word| (word & 0xff) as u8);
+        *second = words.map(|word| (word >> 8) as u8);
     }
-    for (pair, v) in source.chunks_exact(2).zip(v.iter_mut()) {
-        *v = (u16::from_le_bytes([pair[0], pair[1]]) >> 8) as u8;
+    for ((pair, first), second) in rest.chunks_exact(2).zip(first_rest).zip(second_rest) {
+        (*first, *second) = (pair[0], pair[1]);
     }
 }
 
