@@ -70,7 +70,6 @@ fn convert_rows(
         packed = RawPlane { data: &tight, stride: bytes };
     }
     let half = width as usize / 2;
-    let chroma_pairs = || plane(1).map(|p| (p.data, p.stride));
     match frame.format {
         PixelFormat::Yuyv => from_packed(yuyv422_to_yuv420, &packed, width, count, into),
         PixelFormat::Uyvy => from_packed(uyvy422_to_yuv420, &packed, width, count, into),
@@ -80,54 +79,41 @@ fn convert_rows(
         PixelFormat::Rgb24 => from_rgb(rgb_to_yuv420, &packed, width, count, into),
         PixelFormat::Bgrx32 => from_rgb(bgra_to_yuv420, &packed, width, count, into),
         PixelFormat::Rgbx32 => from_rgb(rgba_to_yuv420, &packed, width, count, into),
-        // Seldom seen and known to no library: made to what one knows.
-        PixelFormat::Xrgb32 => {
-            let rgb = to_rgb24(&packed, width, 4, |pixel| [pixel[1], pixel[2], pixel[3]]);
-            from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, count, into)
-        }
-        PixelFormat::Xbgr32 => {
-            let rgb = to_rgb24(&packed, width, 4, |pixel| [pixel[3], pixel[2], pixel[1]]);
-            from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, count, into)
-        }
-        PixelFormat::Rgb565 => {
-            let rgb = to_rgb24(&packed, width, 2, |pixel| from_565(u16::from_le_bytes([pixel[0], pixel[1]])));
-            from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, count, into)
-        }
+        // Seldom seen and not known to `yuv`: made to what it knows.
+        PixelFormat::Xrgb32 => through_rgb(&packed, width, count, into, |[_, r, g, b]| [*r, *g, *b]),
+        PixelFormat::Xbgr32 => through_rgb(&packed, width, count, into, |[_, b, g, r]| [*r, *g, *b]),
+        PixelFormat::Rgb565 => through_rgb(&packed, width, count, into, from_565),
         PixelFormat::Grey => {
             copy_rows(&packed, into.y, width as usize);
             into.u.fill(128);
             into.v.fill(128);
             Ok(())
         }
-        PixelFormat::Nv12 | PixelFormat::Nv21 => {
+        PixelFormat::Nv12 | PixelFormat::Nv21 | PixelFormat::Nv16 | PixelFormat::Nv61 => {
             copy_rows(&packed, into.y, width as usize);
-            let (data, stride) = chroma_pairs()?;
-            let (first, second) = in_order(frame.format == PixelFormat::Nv21, into.u, into.v);
-            let rows = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
-            for (source, (first, second)) in data.chunks(stride).zip(rows) {
-                split_pairs(&source[..width as usize], first, second);
-            }
-            Ok(())
-        }
-        PixelFormat::Nv16 | PixelFormat::Nv61 => {
-            copy_rows(&packed, into.y, width as usize);
-            let (data, stride) = chroma_pairs()?;
-            let (first, second) = in_order(frame.format == PixelFormat::Nv61, into.u, into.v);
-            let rows = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
+            let chroma = plane(1)?;
+            let is_cr_first = matches!(frame.format, PixelFormat::Nv21 | PixelFormat::Nv61);
+            let (first, second) = in_order(is_cr_first, into.u, into.v);
             let mut mean = vec![0; width as usize];
+            let rows = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
             for (n, (first, second)) in rows.enumerate() {
-                mean_of_rows(data, stride, n, &mut mean);
-                split_pairs(&mean, first, second);
+                if shapes[1].rows_per == 2 {
+                    let start = n * chroma.stride;
+                    split_pairs(&chroma.data[start..start + width as usize], first, second);
+                } else {
+                    mean_of_rows(&chroma, n, &mut mean);
+                    split_pairs(&mean, first, second);
+                }
             }
             Ok(())
         }
         PixelFormat::Nv24 => {
             copy_rows(&packed, into.y, width as usize);
-            let (data, stride) = chroma_pairs()?;
+            let chroma = plane(1)?;
             let rows = into.u.chunks_exact_mut(half).zip(into.v.chunks_exact_mut(half));
             let mut mean = vec![0; width as usize * 2];
             for (n, (us, vs)) in rows.enumerate() {
-                mean_of_rows(data, stride, n, &mut mean);
+                mean_of_rows(&chroma, n, &mut mean);
                 for ((pair, u), v) in mean.chunks_exact(4).zip(us).zip(vs) {
                     (*u, *v) = (mean_of(pair[0], pair[2]), mean_of(pair[1], pair[3]));
                 }
@@ -179,14 +165,22 @@ fn from_rgb(
         .map_err(|_| ConvertError::TooShort)
 }
 
-/// Rows of pixels of `bytes` bytes as tight RGB rows.
-fn to_rgb24(plane: &RawPlane<'_>, width: u32, bytes: usize, pixel: impl Fn(&[u8]) -> [u8; 3]) -> Vec<u8> {
-    let rows = plane.data.chunks(plane.stride).map(|row| &row[..width as usize * bytes]);
-    rows.flat_map(|row| row.chunks_exact(bytes).flat_map(&pixel)).collect()
+/// Pixels of `N` bytes, each first made to red, green and blue.
+fn through_rgb<const N: usize>(
+    packed: &RawPlane<'_>,
+    width: u32,
+    rows: usize,
+    into: I420Rows<'_>,
+    pixel: impl Fn(&[u8; N]) -> [u8; 3],
+) -> Result<(), ConvertError> {
+    let pixels = packed.data.chunks(packed.stride).flat_map(|row| row[..width as usize * N].as_chunks().0);
+    let rgb: Vec<u8> = pixels.flat_map(pixel).collect();
+    from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, rows, into)
 }
 
 /// Five, six and five bits spread over eight, so that the largest value is 255.
-fn from_565(pixel: u16) -> [u8; 3] {
+fn from_565(pixel: &[u8; 2]) -> [u8; 3] {
+    let pixel = u16::from_le_bytes(*pixel);
     let (r, g, b) = (pixel >> 11, pixel >> 5 & 63, pixel & 31);
     [(r << 3 | r >> 2) as u8, (g << 2 | g >> 4) as u8, (b << 3 | b >> 2) as u8]
 }
@@ -201,8 +195,8 @@ fn mean_of(a: u8, b: u8) -> u8 {
 }
 
 /// The mean of rows `2 * n` and `2 * n + 1`, both there.
-fn mean_of_rows(data: &[u8], stride: usize, n: usize, into: &mut [u8]) {
-    let (upper, lower) = (&data[2 * n * stride..], &data[(2 * n + 1) * stride..]);
+fn mean_of_rows(plane: &RawPlane<'_>, n: usize, into: &mut [u8]) {
+    let (upper, lower) = (&plane.data[2 * n * plane.stride..], &plane.data[(2 * n + 1) * plane.stride..]);
     for ((into, a), b) in into.iter_mut().zip(upper).zip(lower) {
         *into = mean_of(*a, *b);
     }

@@ -27,8 +27,8 @@ impl std::fmt::Display for Resolution {
     }
 }
 
-/// Pixel layouts we capture, named by their V4L2 names (kernel: userspace-api/media/v4l/pixfmt); what lies first in
-/// memory is named first.
+/// Pixel layouts we capture, by their FourCC (kernel: userspace-api/media/v4l/pixfmt). The 32-bit ones are named by their
+/// bytes in memory, which is not how V4L2 names all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PixelFormat {
     /// `YUYV`: packed 4:2:2, 2 bytes a pixel.
@@ -72,7 +72,8 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
-    /// Every layout, cheapest to convert first: the order in which they are tried on a device.
+    /// Every layout, in the order in which they are tried on a device: luma and chroma before RGB, which has to be
+    /// multiplied out; last what has fewer colours.
     pub const ALL: [Self; 19] = [
         Self::Nv12,
         Self::Yuyv,
@@ -118,11 +119,6 @@ impl PixelFormat {
             Self::Rgb565 => *b"RGBP",
             Self::Grey => *b"GREY",
         }
-    }
-
-    /// The format of a FourCC, if we know it.
-    pub fn from_fourcc(code: [u8; 4]) -> Option<Self> {
-        Self::ALL.into_iter().find(|f| f.fourcc() == code)
     }
 
     /// Whether pixels are red, green and blue instead of luma and chroma.

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::v4l2_stream::{LAYOUTS, Stream};
+use super::v4l2_stream::{Stream, fourccs};
 use super::v4l2_sys::{self, Api, DriverFormat, Timings};
 use super::{FramePair, Source, SourceEvent, SourceState};
 use crate::media::wake::WakeReceiver;
@@ -374,7 +374,7 @@ impl Device {
         }
         let offered = v4l2_sys::formats(self.fd(), self.api);
         let mut size = v4l2_sys::get_format(self.fd(), self.api)?.resolution;
-        let wanted = formats.iter().flat_map(|format| LAYOUTS.into_iter().filter(move |(_, f)| f == format));
+        let wanted = formats.iter().flat_map(|pixels| fourccs(*pixels).map(|fourcc| (fourcc, *pixels)));
         for (fourcc, pixels) in wanted.filter(|(fourcc, _)| offered.contains(fourcc)) {
             if timings.is_none() && self.api == Api::Single {
                 size = best_size(&self.device, fourcc).unwrap_or(size);

@@ -16,40 +16,27 @@ use crate::video::format::PixelFormat;
 /// Up to three are ours (waiting, lent, held back), two stay with the driver.
 const BUFFERS: u32 = 5;
 
-/// The V4L2 formats that hold a pixel format, best first.
-pub(super) const LAYOUTS: [([u8; 4], PixelFormat); 31] = [
-    (*b"NV12", PixelFormat::Nv12),
+/// Other FourCCs of a layout: several memory planes, or alpha where we need nothing.
+const ALIASES: [([u8; 4], PixelFormat); 12] = [
     (*b"NM12", PixelFormat::Nv12),
-    (*b"NV21", PixelFormat::Nv21),
     (*b"NM21", PixelFormat::Nv21),
-    (*b"NV16", PixelFormat::Nv16),
     (*b"NM16", PixelFormat::Nv16),
-    (*b"NV61", PixelFormat::Nv61),
     (*b"NM61", PixelFormat::Nv61),
-    (*b"NV24", PixelFormat::Nv24),
-    (*b"YUYV", PixelFormat::Yuyv),
-    (*b"UYVY", PixelFormat::Uyvy),
-    (*b"YVYU", PixelFormat::Yvyu),
-    (*b"VYUY", PixelFormat::Vyuy),
-    (*b"YU12", PixelFormat::Yu12),
     (*b"YM12", PixelFormat::Yu12),
-    (*b"YV12", PixelFormat::Yv12),
     (*b"YM21", PixelFormat::Yv12),
-    (*b"BGR3", PixelFormat::Bgr24),
-    (*b"RGB3", PixelFormat::Rgb24),
-    (*b"XR24", PixelFormat::Bgrx32),
     (*b"AR24", PixelFormat::Bgrx32),
     (*b"BGR4", PixelFormat::Bgrx32),
-    (*b"XB24", PixelFormat::Rgbx32),
     (*b"AB24", PixelFormat::Rgbx32),
-    (*b"BX24", PixelFormat::Xrgb32),
     (*b"BA24", PixelFormat::Xrgb32),
     (*b"RGB4", PixelFormat::Xrgb32),
-    (*b"RX24", PixelFormat::Xbgr32),
     (*b"RA24", PixelFormat::Xbgr32),
-    (*b"RGBP", PixelFormat::Rgb565),
-    (*b"GREY", PixelFormat::Grey),
 ];
+
+/// The FourCCs that hold a layout, best first.
+pub(super) fn fourccs(pixels: PixelFormat) -> impl Iterator<Item = [u8; 4]> {
+    let aliases = ALIASES.into_iter().filter(move |(_, of)| *of == pixels).map(|(code, _)| code);
+    std::iter::once(pixels.fourcc()).chain(aliases)
+}
 
 pub(super) struct Stream {
     // Unmapped before the descriptor can go.
@@ -239,15 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn every_format_has_its_own_fourcc_among_the_layouts() {
-        for pixels in PixelFormat::ALL {
-            assert!(LAYOUTS.contains(&(pixels.fourcc(), pixels)), "{pixels:?}");
-            assert_eq!(PixelFormat::from_fourcc(pixels.fourcc()), Some(pixels));
-        }
-        let mut codes = LAYOUTS.map(|(code, _)| code).to_vec();
+    fn no_fourcc_stands_for_two_layouts() {
+        let mut codes: Vec<_> = PixelFormat::ALL.into_iter().flat_map(fourccs).collect();
+        let count = codes.len();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), LAYOUTS.len(), "a FourCC stands twice");
+        assert_eq!(codes.len(), count);
+        let nv12: Vec<_> = fourccs(PixelFormat::Nv12).collect();
+        assert_eq!(nv12, [*b"NV12", *b"NM12"], "one memory plane before several");
     }
 
     #[test]
@@ -264,6 +250,11 @@ mod tests {
         memory[1] = &bytes[100..];
         let two = planes_of(&format([8, 16], 2), PixelFormat::Nv12, &memory);
         assert_eq!((two[1].data[0], two[1].stride), (100, 16));
+        memory[2] = &bytes[150..];
+        let mut yv12 = format([8, 5], 3);
+        yv12.strides[2] = 6;
+        let three = planes_of(&yv12, PixelFormat::Yv12, &memory);
+        assert_eq!((three[1].data[0], three[1].stride, three[2].data[0], three[2].stride), (100, 5, 150, 6));
         let packed = planes_of(&format([20, 0], 1), PixelFormat::Yuyv, &memory);
         assert_eq!((packed[0].stride, packed[1].data.len()), (20, 0));
     }
