@@ -69,9 +69,13 @@ impl Proc {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Asks it to end (SIGTERM).
+    /// Asks it to end (SIGTERM), by the shell's own `kill`: the program of that name is not on every machine.
+    ///
+    /// # Panics
+    /// The signal could not be sent.
     pub fn terminate(&self) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let told = Command::new("sh").args(["-c", &format!("kill {}", self.child.id())]).status();
+        assert!(told.is_ok_and(|status| status.success()), "the process could not be told to end");
     }
 
     /// Waits for its end.
