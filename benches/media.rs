@@ -15,7 +15,8 @@ use kvmdesk::crypto::seal::{Sealer, SessionKey, TAG_LEN};
 use kvmdesk::media::capture::{Colours, RawFrame, RawPlane};
 use kvmdesk::media::change::changed_stripes;
 use kvmdesk::media::convert::convert_stripes;
-use kvmdesk::media::encode::{self, Encoder};
+use kvmdesk::media::encode::encoders::Encoders;
+use kvmdesk::media::encode::{Encoder, FrameOrder};
 use kvmdesk::media::picture::{I420Picture, Stripes};
 use kvmdesk::net::stream::WireBuffer;
 use kvmdesk::peer::video::wrap;
@@ -160,19 +161,20 @@ fn desktop(shift: usize) -> I420Picture {
 
 fn encoding() {
     let pictures: Vec<_> = (0..4).map(|n| desktop(n * 3)).collect();
-    let open = || encode::open(Codec::H264, SIZE, 67).unwrap();
+    let order = |wants_keyframe| FrameOrder { wants_keyframe, quantiser: 26, bits_per_second: None };
+    let open = || Encoders::of_this_machine().open(Codec::H264, SIZE).unwrap();
     let (mut still, mut moving, mut keys): (Box<dyn Encoder>, _, _) = (open(), open(), open());
     let bytes = YUYV_BYTES;
     let (before, after) = (noise(bytes, 5), noise(bytes, 5));
     let (current, previous) = (packed(PixelFormat::Yuyv, &after, 2), packed(PixelFormat::Yuyv, &before, 2));
     let mut n = 0;
     let [unchanged, changed, key, compare] = medians([
-        &mut || drop(black_box(still.encode(&pictures[0], false).unwrap())),
+        &mut || drop(black_box(still.encode(&pictures[0], order(false)).unwrap())),
         &mut || {
             n += 1;
-            drop(black_box(moving.encode(&pictures[n % 4], false).unwrap()));
+            drop(black_box(moving.encode(&pictures[n % 4], order(false)).unwrap()));
         },
-        &mut || drop(black_box(keys.encode(&pictures[1], true).unwrap())),
+        &mut || drop(black_box(keys.encode(&pictures[1], order(true)).unwrap())),
         &mut || assert!(black_box(changed_stripes(black_box(&current), black_box(&previous))).is_empty()),
     ]);
     report("unchanged frame: our compare / encoding it", compare, unchanged, None);

@@ -12,6 +12,7 @@ use kvmdesk::hid::backend::HidDevice;
 use kvmdesk::hid::backend::recording::{RecordedReports, Recording};
 use kvmdesk::hid::writer::{HidSettings, HidWriter};
 use kvmdesk::input::event::InputEvent;
+use kvmdesk::media::encode::encoders::Encoders;
 use kvmdesk::media::pipeline::{Pipeline, SourceSettings, VideoSettings};
 use kvmdesk::net::stream::{Arrival, MessageStream, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
@@ -77,8 +78,9 @@ impl House {
         runtime.spawn(async move {
             let (_card, told) = watch::channel(TestCard::default());
             let video = VideoSettings { source: SourceSettings::Pattern, max_fps: 30 };
-            let pipeline = Pipeline::spawn(video, told);
-            let display = Display { video: pipeline.handle(), health: hid.health(), hid: Arc::new(hid) };
+            let pipeline = Pipeline::spawn(video, told, Encoders::of_this_machine());
+            let display =
+                Display { video: pipeline.handle(), health: hid.health(), hid: Arc::new(hid), audio: None };
             let (_stop, shutdown) = watch::channel(false);
             for session in 0.. {
                 let Ok((socket, controller)) = listener.accept().await else { return };

@@ -17,6 +17,7 @@ mod golden;
 mod hid_backends;
 mod lab;
 mod nat;
+mod pipeline;
 mod rendezvous;
 mod servers;
 mod session;

@@ -16,6 +16,7 @@ use crate::crypto::secret::Secret;
 use crate::crypto::seed::Seed;
 use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
+use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
 use crate::net::lan::DISCOVERY_PORT;
 use crate::net::listener::HalfOpen;
@@ -126,8 +127,9 @@ impl Agent {
         let is_card_shown = settings.video.source == SourceSettings::Pattern;
         let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
         let card = watch::channel(TestCard::default()).0;
-        let pipeline = Pipeline::spawn(settings.video.clone(), card.subscribe());
-        let display = Display { video: pipeline.handle(), health: hid.health(), hid };
+        let encoders = Encoders::of_this_machine();
+        let pipeline = Pipeline::spawn(settings.video.clone(), card.subscribe(), encoders);
+        let display = Display { video: pipeline.handle(), health: hid.health(), hid, audio: None };
 
         let logbook = Logbook::open(store.clone())?;
         let board_card = is_card_shown.then(|| BoardCard::new(title));

@@ -1,3 +1,3 @@
-//! What sound is. Pure. Nothing captures sound yet; the room keeps the vocabulary's place.
+//! What sound is. Pure.
 
 pub mod format;

@@ -34,12 +34,35 @@ pub fn merge<'a>(requests: impl IntoIterator<Item = &'a VideoRequest>, max_fps: 
     merged.map(|demand| Demand { fps: demand.fps.min(max_fps.clamp(1, 120)), ..demand })
 }
 
+/// The quantiser of a quality ratio: 20 % is 36, 50 % is 30, 67 % is 26, 150 % is 22, 4000 % is 14, between them
+/// straight in the logarithm of the ratio.
+pub fn quantiser(percent: u32) -> u8 {
+    const POINTS: [(f64, f64); 5] = [(20.0, 36.0), (50.0, 30.0), (67.0, 26.0), (150.0, 22.0), (4000.0, 14.0)];
+    let percent = f64::from(percent).clamp(20.0, 4000.0);
+    for pair in POINTS.windows(2) {
+        let ((low, worst), (high, best)) = (pair[0], pair[1]);
+        if percent <= high {
+            let part = (percent / low).ln() / (high / low).ln();
+            return (worst + (best - worst) * part).round() as u8;
+        }
+    }
+    14
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn request(max_fps: u32, quality_percent: u32) -> VideoRequest {
         VideoRequest { max_fps, quality_percent, ..VideoRequest::default() }
+    }
+
+    #[test]
+    fn more_quality_is_never_a_coarser_quantiser() {
+        let named: Vec<_> = [0, 20, 50, 67, 150, 4000, u32::MAX].map(quantiser).to_vec();
+        assert_eq!(named, [36, 36, 30, 26, 22, 14, 14]);
+        let all: Vec<_> = (1..5000).map(quantiser).collect();
+        assert!(all.windows(2).all(|w| w[1] <= w[0]));
     }
 
     #[test]

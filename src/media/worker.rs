@@ -13,7 +13,8 @@ use super::card;
 use super::change::changed_stripes;
 use super::convert::convert_stripes;
 use super::demand::{self, Demand};
-use super::encode::{self, Encoder};
+use super::encode::encoders::Encoders;
+use super::encode::{EncodeError, Encoder, FrameOrder};
 use super::fanout::Fanout;
 use super::picture::{I420Picture, Stripes};
 use super::pipeline::PipelineStats;
@@ -48,6 +49,7 @@ pub(super) struct Worker {
     is_live: bool,
     /// `picture` holds something that was not encoded yet.
     is_dirty: bool,
+    encoders: Arc<Encoders>,
     encoder: Option<Box<dyn Encoder>>,
     encoder_retry_at: Option<Instant>,
     next_sequence: u64,
@@ -66,15 +68,21 @@ impl Drop for CloseOnDrop {
 }
 
 /// What a display shows while its source is in `state`.
-pub(super) fn display_state(state: SourceState) -> DisplayState {
+pub(super) fn display_state(state: SourceState, encoders: &Encoders) -> DisplayState {
     let original_resolution = state.resolution.unwrap_or(card::DEFAULT_SIZE);
-    DisplayState { resolution: original_resolution.to_even(), original_resolution, signal: state.signal }
+    DisplayState {
+        resolution: original_resolution.to_even(),
+        original_resolution,
+        signal: state.signal,
+        encodes: encoders.codecs(),
+    }
 }
 
 impl Worker {
     pub(super) fn new(
         source: Box<dyn Source>,
         max_fps: u32,
+        encoders: Arc<Encoders>,
         fanout: Fanout,
         display: watch::Sender<DisplayState>,
         stats: Arc<Mutex<PipelineStats>>,
@@ -82,7 +90,7 @@ impl Worker {
         stop: Arc<AtomicBool>,
     ) -> Self {
         let state = source.state();
-        let shown = display_state(state);
+        let shown = display_state(state, &encoders);
         let now = Instant::now();
         Self {
             source,
@@ -97,6 +105,7 @@ impl Worker {
             captured_at: now,
             is_live: false,
             is_dirty: true,
+            encoders,
             encoder: None,
             encoder_retry_at: None,
             next_sequence: 0,
@@ -173,23 +182,18 @@ impl Worker {
         }
     }
 
-    fn try_encode(
-        &mut self,
-        demand: Demand,
-        wants_keyframe: bool,
-    ) -> Result<EncodedFrame, encode::EncodeError> {
+    fn try_encode(&mut self, demand: Demand, wants_keyframe: bool) -> Result<EncodedFrame, EncodeError> {
         let resolution = self.picture.resolution();
         if self.encoder.as_ref().is_some_and(|e| e.resolution() != resolution) {
             self.encoder = None;
         }
         let encoder = match &mut self.encoder {
-            Some(encoder) => {
-                encoder.set_quality(demand.quality_percent)?;
-                encoder
-            }
-            slot => slot.insert(encode::open(Codec::H264, resolution, demand.quality_percent)?),
+            Some(encoder) => encoder,
+            slot => slot.insert(self.encoders.open(Codec::H264, resolution)?),
         };
-        let encoded = encoder.encode(&self.picture, wants_keyframe)?;
+        let quantiser = demand::quantiser(demand.quality_percent);
+        let order = FrameOrder { wants_keyframe, quantiser, bits_per_second: None };
+        let encoded = encoder.encode(&self.picture, order)?;
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         Ok(EncodedFrame {
@@ -246,13 +250,14 @@ impl Worker {
             resolution: even,
             original_resolution: original,
             signal: SignalState::Active,
+            encodes: self.encoders.codecs(),
         });
     }
 
     /// Draws the card of a new state; a live picture of the right size stays.
     fn apply_state(&mut self) {
         let state = self.source.state();
-        let shown = display_state(state);
+        let shown = display_state(state, &self.encoders);
         tracing::info!(state = state.signal.word(), size = %shown.original_resolution, "video signal");
         if state.signal != SignalState::Active || self.picture.resolution() != shown.resolution {
             self.picture = card::draw(shown.resolution, state.signal);

@@ -1,7 +1,7 @@
 //! What the controller wishes: quality, frame rate, codec, view-only, and the answers to what we cannot do
 //! (reference: session 3.7, 3.12, 7.1).
 
-use crate::video::frame::Codec;
+use crate::video::frame::{Codec, CodecSet};
 use crate::video::request::VideoRequest;
 use crate::wire::message::hbb;
 use hbb::back_notification::{BlockInputState, PrivacyModeState, Union as Notified};
@@ -94,7 +94,9 @@ impl Options {
     /// The wish for the pipeline, before the line's own limits.
     pub fn request(&self) -> VideoRequest {
         VideoRequest {
-            codec: Codec::H264,
+            decodes: CodecSet::of(&[Codec::H264]),
+            prefers: None,
+            bits_per_second: None,
             max_fps: self.custom_fps.min(self.auto_fps),
             quality_percent: self.quality_percent,
         }

@@ -240,7 +240,11 @@ pub fn wrap(display: usize, frame: &EncodedFrame, pts: i64) -> (Bytes, Bytes) {
     const FRAME_PTS: u64 = 3;
     const VIDEO_DISPLAY: u64 = 14;
     let codec = match frame.codec {
+        Codec::Vp9 => 6,
         Codec::H264 => 10,
+        Codec::H265 => 11,
+        Codec::Vp8 => 12,
+        Codec::Av1 => 13,
     };
     let mut after_data = BytesMut::with_capacity(16);
     if frame.is_keyframe {

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::crypto::seed::Seed;
 use crate::hid::writer::{HidHandle, HidHealth, HidWriter};
+use crate::media::audio::AudioHandle;
 use crate::media::pipeline::{FrameSubscription, VideoHandle};
 use crate::net::stream::{Arrival, MessageReader, MessageWriter, Route};
 use crate::peer::gate::{LoginAttempt, Verdict};
@@ -39,6 +40,8 @@ pub struct Display {
     pub hid: Arc<HidWriter>,
     /// Their health.
     pub health: watch::Receiver<HidHealth>,
+    /// The sound that comes with the picture, if any is captured.
+    pub audio: Option<AudioHandle>,
 }
 
 /// What a session asks of the house above it, without knowing it.

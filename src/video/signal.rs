@@ -1,6 +1,7 @@
 //! What the HDMI input says, as states with a picture and a sentence, never as errors.
 
 use super::format::Resolution;
+use super::frame::CodecSet;
 
 /// The state of a picture source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -59,4 +60,6 @@ pub struct DisplayState {
     pub original_resolution: Resolution,
     /// The source's state.
     pub signal: SignalState,
+    /// What its pictures can be encoded with on this machine; changes when an encoder fails.
+    pub encodes: CodecSet,
 }

@@ -14,7 +14,7 @@ use kvmdesk::peer::machine::{
     AnnouncedPlatform, CloseReason, Event, Input, LocalPointer, Opening, Output, Peer, PeerSettings, TargetOs,
 };
 use kvmdesk::video::format::Resolution;
-use kvmdesk::video::frame::{Codec, EncodedFrame};
+use kvmdesk::video::frame::{Codec, CodecSet, EncodedFrame};
 use kvmdesk::video::request::VideoRequest;
 use kvmdesk::video::signal::{DisplayState, SignalState};
 use kvmdesk::wire::message::{decode_message, encode_message, hbb};
@@ -54,7 +54,12 @@ impl Replay {
     pub fn new(id: &str, opening: Opening, announce: AnnouncedPlatform) -> Self {
         let identity = IdentityKeyPair::from_seed(&[5; 32]);
         let now = Instant::now();
-        let state = DisplayState { resolution: SIZE, original_resolution: SIZE, signal: SignalState::Active };
+        let state = DisplayState {
+            resolution: SIZE,
+            original_resolution: SIZE,
+            signal: SignalState::Active,
+            encodes: CodecSet::of(&[Codec::H264]),
+        };
         let settings = PeerSettings {
             id: id.parse().unwrap(),
             salt: SALT.into(),

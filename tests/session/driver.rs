@@ -12,6 +12,7 @@ use kvmdesk::hid::backend::HidDevice;
 use kvmdesk::hid::backend::recording::{RecordedReports, Recording};
 use kvmdesk::hid::writer::{HidSettings, HidWriter};
 use kvmdesk::input::event::InputEvent;
+use kvmdesk::media::encode::encoders::Encoders;
 use kvmdesk::media::pipeline::{Pipeline, SourceSettings, VideoSettings};
 use kvmdesk::net::stream::{Arrival, MessageReader, MessageStream, MessageWriter, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
@@ -114,7 +115,11 @@ impl Bench {
     fn connect(buffer: usize, settings: PeerSettings) -> Self {
         let (near, far) = tokio::io::duplex(buffer);
         let (_card, card) = watch::channel(TestCard::default());
-        let pipeline = Pipeline::spawn(VideoSettings { source: SourceSettings::Pattern, max_fps: 30 }, card);
+        let pipeline = Pipeline::spawn(
+            VideoSettings { source: SourceSettings::Pattern, max_fps: 30 },
+            card,
+            Encoders::of_this_machine(),
+        );
         let (backend, reports) = Recording::in_memory();
         let hid = Arc::new(HidWriter::spawn(Box::new(backend), HidSettings { keyboard_layout: "us".into() }));
         let hash = PasswordHash::new(PASSWORD, SALT);
@@ -135,7 +140,7 @@ impl Bench {
             is_secure: true,
             controller: SocketAddr::from(([10, 0, 0, 7], 5000)),
         };
-        let display = Display { video: pipeline.handle(), health: hid.health(), hid };
+        let display = Display { video: pipeline.handle(), health: hid.health(), hid, audio: None };
         let (shutdown, stopping) = watch::channel(false);
         let task = tokio::spawn(run(1, arrival, settings, vec![display], house.clone(), stopping));
         let (reader, writer) = MessageStream::from_io(far).split();

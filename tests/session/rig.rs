@@ -14,7 +14,7 @@ use kvmdesk::input::usage::KeyUsage;
 use kvmdesk::peer::gate::Gate;
 use kvmdesk::peer::machine::*;
 use kvmdesk::video::format::Resolution;
-use kvmdesk::video::frame::{Codec, EncodedFrame};
+use kvmdesk::video::frame::{Codec, CodecSet, EncodedFrame};
 use kvmdesk::video::request::VideoRequest;
 use kvmdesk::video::signal::{DisplayState, SignalState};
 use kvmdesk::wire::message::hbb::message::Union;
@@ -28,7 +28,12 @@ pub const PASSWORD: &str = "secret12";
 pub const SIZE: Resolution = Resolution::new(1280, 720);
 
 pub fn state(size: Resolution) -> DisplayState {
-    DisplayState { resolution: size, original_resolution: size, signal: SignalState::Active }
+    DisplayState {
+        resolution: size,
+        original_resolution: size,
+        signal: SignalState::Active,
+        encodes: CodecSet::of(&[Codec::H264]),
+    }
 }
 
 pub fn settings() -> PeerSettings {

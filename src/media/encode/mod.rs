@@ -1,6 +1,7 @@
-//! Encoders: a picture in, one access unit out, at once (no frame is held back). One file an encoder; `open` is
-//! the list of them.
+//! Encoders: a picture in, one access unit out, at once (no frame is held back). One file an encoder; the list of
+//! those that this machine may have is in `encoders`.
 
+pub mod encoders;
 mod openh264;
 
 use bytes::Bytes;
@@ -15,6 +16,9 @@ pub enum EncodeError {
     /// The picture's size is beyond what the codec can do.
     #[error("{0} is too small or too large to be encoded; choose another resolution on the computer")]
     Size(Resolution),
+    /// Nothing here encodes this.
+    #[error("no encoder for {0} works on this machine")]
+    None(Codec),
     /// The encoder library refused.
     #[error("the encoder failed in {call} with code {code}")]
     Library {
@@ -34,39 +38,33 @@ pub struct EncodedPicture {
     pub is_keyframe: bool,
 }
 
+/// How one picture is to be encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameOrder {
+    /// It must decode without anything before it.
+    pub wants_keyframe: bool,
+    /// How coarse, on the scale of H.264 (0..=51, 6 more is half the bit rate); encoders of other codecs map it to
+    /// their own, those without a quantiser of their own for each frame come as near as they can.
+    pub quantiser: u8,
+    /// For encoders that can only be given a rate: what the line carries, in bits a second.
+    pub bits_per_second: Option<u32>,
+}
+
 /// An encoder for pictures of one size. Every key frame carries its parameter sets; frames come out in the order
 /// in which they went in; there is no key frame but the first and those asked for.
 pub trait Encoder: Send {
+    /// The name of its [`Candidate`](encoders::Candidate).
+    fn name(&self) -> &'static str;
+
     /// What it writes.
     fn codec(&self) -> Codec;
 
     /// The size it was opened for.
     fn resolution(&self) -> Resolution;
 
-    /// Changes the quality, in percent as in a video request; no key frame is needed for it.
-    ///
-    /// # Errors
-    /// If the library refuses; the old quality stays.
-    fn set_quality(&mut self, percent: u32) -> Result<(), EncodeError>;
-
     /// Encodes a picture.
     ///
     /// # Errors
     /// If the picture has another size or the library fails; open a new encoder then.
-    fn encode(&mut self, picture: &I420Picture, wants_keyframe: bool) -> Result<EncodedPicture, EncodeError>;
-}
-
-/// Opens the best encoder of a codec for pictures of `resolution` (even), with `quality_percent` as in a video
-/// request.
-///
-/// # Errors
-/// [`EncodeError`] if no encoder takes the size or none starts.
-pub fn open(
-    codec: Codec,
-    resolution: Resolution,
-    quality_percent: u32,
-) -> Result<Box<dyn Encoder>, EncodeError> {
-    match codec {
-        Codec::H264 => Ok(Box::new(openh264::OpenH264::open(resolution, quality_percent)?)),
-    }
+    fn encode(&mut self, picture: &I420Picture, order: FrameOrder) -> Result<EncodedPicture, EncodeError>;
 }

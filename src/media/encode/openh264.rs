@@ -16,7 +16,7 @@ use openh264_sys2::{
     videoFrameTypeI, videoFrameTypeIDR, videoFrameTypeP,
 };
 
-use super::{EncodeError, EncodedPicture, Encoder};
+use super::{EncodeError, EncodedPicture, Encoder, FrameOrder};
 use crate::media::picture::I420Picture;
 use crate::video::format::Resolution;
 use crate::video::frame::Codec;
@@ -25,6 +25,8 @@ use crate::video::frame::Codec;
 const MOST_BLOCKS: u32 = 36_864;
 /// Least pictures that are cut into slices: below, a slice costs more than its thread saves.
 const SLICED_BLOCKS: u32 = 1_200;
+/// What it is opened with; each frame brings its own.
+const FIRST_QUANTISER: c_int = 26;
 
 /// An encoder of the library, initialised.
 pub struct OpenH264 {
@@ -63,7 +65,7 @@ impl OpenH264 {
     ///
     /// # Errors
     /// [`EncodeError::Size`] for odd or impossible sizes, else what the library says.
-    pub fn open(resolution: Resolution, quality_percent: u32) -> Result<Self, EncodeError> {
+    pub fn open(resolution: Resolution) -> Result<Self, EncodeError> {
         let Resolution { width, height } = resolution;
         let blocks = width.div_ceil(16).saturating_mul(height.div_ceil(16));
         if resolution != resolution.to_even() || width < 16 || height < 16 || blocks > MOST_BLOCKS {
@@ -88,12 +90,27 @@ impl OpenH264 {
         call!(encoder, GetDefaultParams, &mut *encoder.params)?;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(4) as u32);
         let slices = if blocks < SLICED_BLOCKS { 1 } else { cores };
-        fill_params(&mut encoder.params, resolution, quantiser(quality_percent), slices);
+        fill_params(&mut encoder.params, resolution, FIRST_QUANTISER, slices);
         call!(encoder, InitializeExt, &*encoder.params)?;
         let mut format = videoFormatI420;
         let option = openh264_sys2::ENCODER_OPTION_DATAFORMAT;
         call!(encoder, SetOption, option, from_mut(&mut format).cast::<c_void>())?;
         Ok(encoder)
+    }
+
+    /// Changes the quantiser; no key frame is needed for it. If the library refuses, the old one stays.
+    fn set_quantiser(&mut self, wanted: c_int) -> Result<(), EncodeError> {
+        let old = self.params.sSpatialLayers[0].iDLayerQp;
+        if wanted == old {
+            return Ok(());
+        }
+        self.params.sSpatialLayers[0].iDLayerQp = wanted;
+        let params = from_mut(&mut *self.params).cast::<c_void>();
+        let result = call!(self, SetOption, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, params);
+        if result.is_err() {
+            self.params.sSpatialLayers[0].iDLayerQp = old;
+        }
+        result
     }
 
     /// Copies the layers of the last frame into one access unit.
@@ -120,6 +137,10 @@ impl OpenH264 {
 }
 
 impl Encoder for OpenH264 {
+    fn name(&self) -> &'static str {
+        "openh264"
+    }
+
     fn codec(&self) -> Codec {
         Codec::H264
     }
@@ -128,25 +149,12 @@ impl Encoder for OpenH264 {
         self.resolution
     }
 
-    fn set_quality(&mut self, percent: u32) -> Result<(), EncodeError> {
-        let (wanted, old) = (quantiser(percent), self.params.sSpatialLayers[0].iDLayerQp);
-        if wanted == old {
-            return Ok(());
-        }
-        self.params.sSpatialLayers[0].iDLayerQp = wanted;
-        let params = from_mut(&mut *self.params).cast::<c_void>();
-        let result = call!(self, SetOption, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, params);
-        if result.is_err() {
-            self.params.sSpatialLayers[0].iDLayerQp = old;
-        }
-        result
-    }
-
-    fn encode(&mut self, picture: &I420Picture, wants_keyframe: bool) -> Result<EncodedPicture, EncodeError> {
+    fn encode(&mut self, picture: &I420Picture, order: FrameOrder) -> Result<EncodedPicture, EncodeError> {
         if picture.resolution() != self.resolution {
             return Err(EncodeError::Size(picture.resolution()));
         }
-        if wants_keyframe {
+        self.set_quantiser(c_int::from(order.quantiser.min(51)))?;
+        if order.wants_keyframe {
             call!(self, ForceIntraFrame, true)?;
         }
         let Resolution { width, height } = self.resolution;
@@ -226,39 +234,16 @@ fn fill_params(params: &mut SEncParamExt, resolution: Resolution, quantiser: c_i
     layer.uiColorMatrix = CM_SMPTE170M as u8;
 }
 
-/// The quantiser of a quality ratio: 20 % is 36, 50 % is 30, 67 % is 26, 150 % is 22, 4000 % is 14, between them
-/// straight in the logarithm of the ratio.
-fn quantiser(percent: u32) -> c_int {
-    const POINTS: [(f64, f64); 5] = [(20.0, 36.0), (50.0, 30.0), (67.0, 26.0), (150.0, 22.0), (4000.0, 14.0)];
-    let percent = f64::from(percent).clamp(20.0, 4000.0);
-    for pair in POINTS.windows(2) {
-        let ((low, worst), (high, best)) = (pair[0], pair[1]);
-        if percent <= high {
-            let part = (percent / low).ln() / (high / low).ln();
-            return (worst + (best - worst) * part).round() as c_int;
-        }
-    }
-    14
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn more_quality_is_never_a_coarser_quantiser() {
-        let named: Vec<_> = [0, 20, 50, 67, 150, 4000, u32::MAX].map(quantiser).to_vec();
-        assert_eq!(named, [36, 36, 30, 26, 22, 14, 14]);
-        let all: Vec<_> = (1..5000).map(quantiser).collect();
-        assert!(all.windows(2).all(|w| w[1] <= w[0]));
-    }
 
     #[test]
     fn impossible_sizes_are_refused() {
         for (width, height) in
             [(0, 0), (641, 480), (640, 481), (8, 640), (8192, 4320), (u32::MAX - 1, 1 << 31)]
         {
-            assert!(OpenH264::open(Resolution::new(width, height), 67).is_err(), "{width}x{height}");
+            assert!(OpenH264::open(Resolution::new(width, height)).is_err(), "{width}x{height}");
         }
     }
 }

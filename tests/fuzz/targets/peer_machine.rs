@@ -17,7 +17,7 @@ use kvmdesk::peer::machine::{
     AnnouncedPlatform, Event, Input, LocalPointer, Opening, Output, Peer, PeerSettings, TargetOs,
 };
 use kvmdesk::video::format::Resolution;
-use kvmdesk::video::frame::{Codec, EncodedFrame};
+use kvmdesk::video::frame::{Codec, CodecSet, EncodedFrame};
 use kvmdesk::video::signal::{DisplayState, SignalState};
 use kvmdesk::wire::message::{decode_message, encode_message, hbb};
 use libfuzzer_sys::fuzz_target;
@@ -227,7 +227,7 @@ fn start(flags: u8) -> Run {
     };
     let now = Instant::now();
     let size = Resolution::new(1280, 720);
-    let state = DisplayState { resolution: size, original_resolution: size, signal: SignalState::Active };
+    let state = DisplayState { resolution: size, original_resolution: size, signal: SignalState::Active, encodes: CodecSet::of(&[Codec::H264]) };
     let controller = ([10, 0, 0, 3], 4000).into();
     let peer = Peer::new(settings, opening, controller, vec![state; 2], now, Seed::from_bytes([2; 32]));
     let hash = PasswordHash::new(PASSWORD, SALT);
@@ -302,7 +302,7 @@ fuzz_target!(|bytes: &[u8]| {
             12 => {
                 let size = Resolution::new(u32::from(byte(&mut bytes)) * 16, u32::from(byte(&mut bytes)) * 8);
                 let signal = if size.width == 0 { SignalState::NoSignal } else { SignalState::Active };
-                let state = DisplayState { resolution: size, original_resolution: size, signal };
+                let state = DisplayState { resolution: size, original_resolution: size, signal, encodes: CodecSet::of(&[Codec::H264]) };
                 run.input(Input::Display { index: usize::from(op >> 7), state });
             }
             13 => {
