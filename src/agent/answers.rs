@@ -12,7 +12,7 @@ use crate::input::event::LedState;
 use crate::media::pipeline::{SourceSettings, VideoHandle};
 use crate::wire::id::PeerId;
 
-use super::control::{Answer, ControlHost, Request};
+use super::control::{Answer, ControlHost, Picture, PictureFuture, Request};
 use super::direct_task::ListenStatus;
 use super::identity::Identity;
 use super::password;
@@ -180,6 +180,22 @@ impl ControlHost for Answers {
             Request::OneTimePassword => Answer::OneTimePassword {
                 password: self.sessions.one_time().borrow().as_ref().map(|p| p.reveal().clone()),
             },
+            Request::Snapshot { .. } => Answer::Failed { text: "a picture is made elsewhere".to_owned() },
         }
+    }
+
+    fn picture(&self, display: usize) -> PictureFuture {
+        let displays = [&self.video];
+        let found = display.checked_sub(1).and_then(|n| displays.get(n).map(|d| (*d).clone()));
+        let count = displays.len();
+        Box::pin(async move {
+            let found = found.ok_or_else(|| format!("there is no display {display}; there are {count}"))?;
+            let snapshot = found.snapshot().await.map_err(|e| e.to_string())?;
+            let size = snapshot.resolution;
+            // Seconds on a small board: not on a thread that serves sessions.
+            let compressing = tokio::task::spawn_blocking(move || snapshot.to_png());
+            let png = compressing.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+            Ok(Picture { width: size.width, height: size.height, bytes: png.len(), png })
+        })
     }
 }

@@ -93,6 +93,10 @@ pub enum Command {
     Sessions(Sessions),
     /// Show how the running daemon does
     Status(Status),
+    /// Store what the computer shows as a PNG file
+    Snapshot(Snapshot),
+    /// Look at the devices and encoders of this machine, and say what would be used
+    Probe(Probe),
 }
 
 /// `kvmdesk run`
@@ -208,6 +212,33 @@ pub struct Sessions {
 /// `kvmdesk status`
 #[derive(Debug, ClapArgs)]
 pub struct Status {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kvmdesk snapshot`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "The running daemon is asked; if none runs, the configured device is opened for one picture.\n\n\
+                        Examples:\n  kvmdesk snapshot now.png\n  kvmdesk snapshot - | ssh desk 'cat >now.png'"
+)]
+pub struct Snapshot {
+    /// Where the PNG goes; `-` is standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which display, counted as the app does
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub display: u8,
+}
+
+/// `kvmdesk probe`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Nothing is changed and a running daemon is not disturbed. The encoders are tried out, which takes \
+                        some seconds."
+)]
+pub struct Probe {
     /// For programs
     #[arg(long)]
     pub json: bool,

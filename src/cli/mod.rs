@@ -9,9 +9,11 @@ mod id;
 mod logging;
 mod password;
 mod place;
+mod probe;
 mod run;
 mod serve;
 mod sessions;
+mod snapshot;
 mod status;
 mod unlock;
 
@@ -132,6 +134,8 @@ pub fn main() -> ExitCode {
         Command::Unlock => unlock::run(&args.place),
         Command::Sessions(sessions) => sessions::run(&args.place, &sessions),
         Command::Status(status) => status::run(&args.place, &status),
+        Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
+        Command::Probe(probe) => probe::run(&args.place, &probe),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
