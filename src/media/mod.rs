@@ -12,6 +12,7 @@ pub mod fanout;
 mod font;
 pub mod picture;
 pub mod pipeline;
+pub mod probe;
 pub mod snapshot;
 pub mod wake;
 mod worker;

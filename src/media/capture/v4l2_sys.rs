@@ -100,9 +100,9 @@ impl Drop for Mapping {
 }
 
 /// One ioctl on an open descriptor; retried when a signal interrupts it.
-fn call<T>(fd: RawFd, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
+pub(in crate::media) fn call<T>(fd: RawFd, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
     loop {
-        // SAFETY: every caller in this file passes the structure that the request is defined with (its size is
+        // SAFETY: every caller (here and in `probe`) passes the structure that the request is defined with (its size is
         // part of the request number); it is initialised and lives through the call.
         let result = unsafe { v4l::v4l2::ioctl(fd, request, std::ptr::from_mut(argument).cast()) };
         match result {
@@ -113,7 +113,7 @@ fn call<T>(fd: RawFd, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Resul
 }
 
 /// A structure of the kernel interface with all bytes zero.
-fn zeroed<T: Copy>() -> T {
+pub(in crate::media) fn zeroed<T: Copy>() -> T {
     // SAFETY: used for the plain C structures of videodev2.h only, for which zero is a valid value.
     unsafe { std::mem::zeroed() }
 }
@@ -129,7 +129,8 @@ const DQEVENT: vidioc::_IOC_TYPE = request(READ, 89, size_of::<v4l2_event>());
 const SUBSCRIBE_EVENT: vidioc::_IOC_TYPE = request(WRITE, 90, size_of::<v4l2_event_subscription>());
 
 impl Api {
-    fn buffer_type(self) -> u32 {
+    /// V4L2's number for capture buffers of this interface.
+    pub fn buffer_type(self) -> u32 {
         match self {
             Self::Single => v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
             Self::Multi => v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
