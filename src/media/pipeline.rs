@@ -1,7 +1,6 @@
 //! The handles to a display's pipeline: the owner, the sessions' end, one subscription a watcher. The thread itself
 //! is in `worker`.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,13 +9,14 @@ use tokio::sync::watch;
 
 use super::capture::Source;
 use super::capture::pattern::PatternSource;
-use super::capture::v4l2::V4l2Source;
+use super::capture::v4l2::{V4l2Settings, V4l2Source};
 use super::encode::encoders::Encoders;
 use super::fanout::{Fanout, Watch};
 use super::snapshot::{Snapshot, SnapshotError};
 use super::wake::{self, WakeSender};
 use super::worker::{self, Worker};
 use crate::video::card::TestCard;
+use crate::video::format::Resolution;
 use crate::video::frame::EncodedFrame;
 use crate::video::request::VideoRequest;
 use crate::video::signal::DisplayState;
@@ -27,10 +27,19 @@ pub enum SourceSettings {
     /// The moving test card.
     Pattern,
     /// A V4L2 capture device.
-    V4l2 {
-        /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
-        device: PathBuf,
-    },
+    V4l2(V4l2Settings),
+}
+
+/// How large the pictures are that are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MaxSize {
+    /// As large as the encoder keeps up with.
+    #[default]
+    Auto,
+    /// As large as the signal, whatever that costs.
+    Source,
+    /// At most this.
+    Fixed(Resolution),
 }
 
 /// The settings of one display's pipeline.
@@ -40,6 +49,8 @@ pub struct VideoSettings {
     pub source: SourceSettings,
     /// Most frames a second that are encoded, 1..=120.
     pub max_fps: u32,
+    /// How large its pictures are sent.
+    pub max_size: MaxSize,
 }
 
 /// Counters for `status` and for tests ("no frame is encoded for an unchanged picture").
@@ -84,7 +95,9 @@ impl Pipeline {
     pub fn spawn(settings: VideoSettings, card: watch::Receiver<TestCard>, encoders: Arc<Encoders>) -> Self {
         let source: Box<dyn Source> = match settings.source {
             SourceSettings::Pattern => Box::new(PatternSource::new(card)),
-            SourceSettings::V4l2 { device } => Box::new(V4l2Source::new(device)),
+            SourceSettings::V4l2(V4l2Settings { device, formats, edid: _ }) => {
+                Box::new(V4l2Source::with_formats(device, formats))
+            }
         };
         Self::spawn_from(source, settings.max_fps, encoders)
     }

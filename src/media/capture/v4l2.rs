@@ -27,6 +27,17 @@ const REST: Duration = Duration::from_millis(100);
 /// First and longest pause before the device is opened again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
+/// What a capture device is opened with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V4l2Settings {
+    /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
+    pub device: PathBuf,
+    /// The formats that may be used, best first.
+    pub formats: Vec<PixelFormat>,
+    /// What the receiver tells the computer that it can show; `None` leaves it as it is.
+    pub edid: Option<Vec<u8>>,
+}
+
 /// A capture device as a source.
 pub struct V4l2Source {
     path: PathBuf,
