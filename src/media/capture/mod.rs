@@ -28,7 +28,8 @@ pub struct RawFrame<'a> {
     pub format: PixelFormat,
     /// Size of the signal; may be odd.
     pub resolution: Resolution,
-    /// In memory order: one plane for packed formats, two for NV12 and its kin, three for YU12 and YV12.
+    /// In memory order: one plane for packed formats, two for NV12 and its kin, three for YU12 and YV12. A JPEG is
+    /// the first plane's `data`, from its first marker to its last.
     pub planes: [RawPlane<'a>; 3],
     /// What its numbers mean.
     pub colours: Colours,
@@ -144,6 +145,8 @@ pub fn plane_shapes(format: PixelFormat, resolution: Resolution) -> [PlaneShape;
             [full(width * 4), full(0), full(0)]
         }
         PixelFormat::Grey => [full(width), full(0), full(0)],
+        // Its bytes are no rows: compared whole, and decoded before anything is read from it.
+        PixelFormat::Mjpeg => [full(0); 3],
         PixelFormat::Nv12 | PixelFormat::Nv21 => [full(width), half(width), full(0)],
         PixelFormat::Nv16 | PixelFormat::Nv61 => [full(width), full(width), full(0)],
         PixelFormat::Nv24 => [full(width), full(width * 2), full(0)],
