@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::config::settings::{HidChoice, Settings};
 use crate::hid::writer::HidHealth;
 use crate::input::event::LedState;
+use crate::media::audio::AudioHandle;
 use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::pipeline::{SourceSettings, VideoHandle, VideoSettings};
 use crate::wire::id::PeerId;
@@ -32,6 +33,7 @@ pub struct Answers {
     pub(super) problems: Mutex<Vec<String>>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) displays: Vec<VideoHandle>,
+    pub(super) audio: Option<AudioHandle>,
     pub(super) health: watch::Receiver<HidHealth>,
     pub(super) leds: watch::Receiver<LedState>,
     pub(super) registration: Option<watch::Receiver<RegistrationStatus>>,
@@ -197,8 +199,8 @@ impl ControlHost for Answers {
     }
 
     fn picture(&self, display: usize) -> PictureFuture {
-        let displays = [&self.video];
-        let found = display.checked_sub(1).and_then(|n| displays.get(n).map(|d| (*d).clone()));
+        let displays = &self.displays;
+        let found = display.checked_sub(1).and_then(|n| displays.get(n).cloned());
         let count = displays.len();
         Box::pin(async move {
             let found = found.ok_or_else(|| format!("there is no display {display}; there are {count}"))?;

@@ -13,6 +13,7 @@ pub mod logbook;
 pub mod password;
 pub mod rendezvous_task;
 pub mod sessions;
+mod sound;
 pub mod status;
 pub mod store;
 pub mod systemd;

@@ -62,7 +62,7 @@ fn ask(place: &Place, display: usize) -> Result<Option<Picture>, Failure> {
 
 /// Opens the configured device for one picture.
 fn take(settings: &Settings, display: usize) -> Result<Picture, Failure> {
-    let displays = [&settings.video];
+    let displays = &settings.displays;
     let Some(video) = display.checked_sub(1).and_then(|n| displays.get(n)) else {
         let text = format!("there is no display {display}; the configuration has {}", displays.len());
         return Err(Failure::new(UNAVAILABLE, text));

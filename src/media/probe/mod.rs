@@ -265,7 +265,9 @@ fn openers() -> Vec<(PathBuf, String)> {
     let mut found = vec![];
     let ourselves = std::process::id();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         if id == ourselves {
             continue;
         }
@@ -313,11 +315,18 @@ mod tests {
             input: None,
             is_multi_planar: true,
             in_use_by: vec![],
-            signal: Signal { state: "unknown", notice: "", resolution: None, fps: None, is_interlaced: false },
+            signal: Signal {
+                state: "unknown",
+                notice: "",
+                resolution: None,
+                fps: None,
+                is_interlaced: false,
+            },
             edid: edid(-1, 0),
             formats: ["H264", "BGR3", "NM12"].map(format).into(),
         };
-        let best = |device: &CaptureDevice, of: &[PixelFormat]| device.best_format(of).map(|f| f.fourcc.clone());
+        let best =
+            |device: &CaptureDevice, of: &[PixelFormat]| device.best_format(of).map(|f| f.fourcc.clone());
         assert_eq!(best(&device, &PixelFormat::ALL).as_deref(), Some("NM12"));
         assert_eq!(best(&device, &[PixelFormat::Bgr24, PixelFormat::Nv12]).as_deref(), Some("BGR3"));
         device.formats.truncate(1);

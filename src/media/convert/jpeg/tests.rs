@@ -66,8 +66,15 @@ fn marked(size: Resolution) -> I420Picture {
 
 #[test]
 fn pure_colours_and_greys_stay_within_three() {
-    let mut colours =
-        vec![[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255], [191, 0, 191]];
+    let mut colours = vec![
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [255, 255, 0],
+        [0, 255, 255],
+        [255, 0, 255],
+        [191, 0, 191],
+    ];
     let greys: Vec<_> = (0..=255).step_by(15).map(|g| [g as u8; 3]).collect();
     colours.extend(&greys);
     for size in [Resolution::new(64, 36), Resolution::new(35, 21)] {
