@@ -208,7 +208,10 @@ impl ControlHost for Answers {
             let size = snapshot.resolution;
             // Seconds on a small board: not on a thread that serves sessions.
             let compressing = tokio::task::spawn_blocking(move || snapshot.to_png());
-            let png = compressing.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+            let png = compressing.await.map_err(|e| e.to_string())?;
+            if png.is_empty() {
+                return Err("the picture could not be made a PNG".to_owned());
+            }
             Ok(Picture { width: size.width, height: size.height, bytes: png.len(), png })
         })
     }

@@ -73,7 +73,10 @@ fn take(settings: &Settings, display: usize) -> Result<Picture, Failure> {
         let taking = one(video);
         tokio::time::timeout(PATIENCE, taking).await.map_err(|_| unavailable(&"no picture came in time"))?
     })?;
-    let png = snapshot.to_png().map_err(|e| unavailable(&e))?;
+    let png = snapshot.to_png();
+    if png.is_empty() {
+        return Err(unavailable(&"the picture could not be made a PNG"));
+    }
     let size = snapshot.resolution;
     Ok(Picture { width: size.width, height: size.height, bytes: png.len(), png })
 }
