@@ -49,3 +49,22 @@ pub enum SnapshotError {
     #[error("the video pipeline has ended")]
     Gone,
 }
+
+impl Snapshot {
+    /// As a PNG file.
+    pub fn to_png(&self) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, self.resolution.width, self.resolution.height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_compression(png::Compression::Fast);
+        let written = encoder.write_header().and_then(|mut writer| {
+            writer.write_image_data(&self.rgb)?;
+            writer.finish()
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "a picture could not be written as PNG");
+            file.clear();
+        }
+        file
+    }
+}

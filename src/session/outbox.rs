@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -14,6 +15,8 @@ use crate::crypto::seal::SessionKey;
 /// Most video that waits, in bytes (one frame always may) and in frames.
 const MOST_VIDEO_BYTES: usize = 1024 * 1024;
 const MOST_VIDEO_FRAMES: usize = 8;
+/// Most sound that waits, in packets: a second of it.
+const MOST_SOUND: usize = 100;
 /// Most control that waits, in bytes and in messages.
 const MOST_CONTROL_BYTES: usize = 1024 * 1024;
 const MOST_CONTROL: usize = 4096;
@@ -25,6 +28,10 @@ pub enum Item {
     Control(Bytes),
     /// Send a message that is given in parts.
     Video([Bytes; 3]),
+    /// Send a sound packet, if it did not wait too long since this moment.
+    Sound(Bytes, Instant),
+    /// Send a large message.
+    Bulk(Bytes),
     /// Seal from here on.
     Seal(SessionKey),
 }
@@ -51,6 +58,8 @@ struct Inner {
     control_bytes: usize,
     frames: usize,
     video_bytes: usize,
+    sound: usize,
+    other_bytes: usize,
     is_closed: bool,
 }
 
@@ -59,6 +68,7 @@ struct Inner {
 pub struct Outbox {
     inner: Mutex<Inner>,
     ready: Notify,
+    drained: Notify,
 }
 
 impl Outbox {
@@ -109,16 +119,50 @@ impl Outbox {
         if is_full { Pushed::Replaced } else { Pushed::Queued }
     }
 
+    /// Queues a sound packet that came at `now`; the oldest makes room.
+    pub fn push_sound(&self, message: Bytes, now: Instant) {
+        let mut inner = self.lock();
+        if inner.sound >= MOST_SOUND {
+            inner.drop_oldest_sound();
+        }
+        inner.sound += 1;
+        inner.other_bytes += message.len();
+        inner.queue.push_back(Item::Sound(message, now));
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// Queues a message beyond the bounds of control; the caller asks [`Outbox::has_bulk`] before.
+    pub fn push_bulk(&self, message: Bytes) {
+        let mut inner = self.lock();
+        inner.other_bytes += message.len();
+        inner.queue.push_back(Item::Bulk(message));
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// Whether a message beyond the bounds of control waits.
+    pub fn has_bulk(&self) -> bool {
+        self.lock().queue.iter().any(|item| matches!(item, Item::Bulk(_)))
+    }
+
     /// Bytes that wait.
     pub fn backlog(&self) -> usize {
         let inner = self.lock();
-        inner.control_bytes + inner.video_bytes
+        inner.control_bytes + inner.video_bytes + inner.other_bytes
     }
 
-    /// Nothing more will come: video is thrown away, the rest still goes out.
+    /// Ends each time that the last thing was taken. For one waiter. Cancellation-safe.
+    pub async fn drained(&self) {
+        self.drained.notified().await;
+    }
+
+    /// Nothing more will come: what is large or late is thrown away, the rest still goes out.
     pub fn close(&self) {
         let mut inner = self.lock();
         inner.drop_video();
+        inner.queue.retain(|item| !matches!(item, Item::Sound(..) | Item::Bulk(_)));
+        (inner.sound, inner.other_bytes) = (0, 0);
         inner.is_closed = true;
         drop(inner);
         self.ready.notify_one();
@@ -139,7 +183,15 @@ impl Outbox {
                             inner.frames -= 1;
                             inner.video_bytes -= parts.iter().map(Bytes::len).sum::<usize>();
                         }
+                        Item::Sound(message, _) => {
+                            inner.sound -= 1;
+                            inner.other_bytes -= message.len();
+                        }
+                        Item::Bulk(message) => inner.other_bytes -= message.len(),
                         Item::Seal(_) => {}
+                    }
+                    if inner.queue.is_empty() {
+                        self.drained.notify_one();
                     }
                     return Some(item);
                 }
@@ -157,9 +209,18 @@ impl Inner {
         self.queue.retain(|item| !matches!(item, Item::Video(_)));
         (self.frames, self.video_bytes) = (0, 0);
     }
+
+    fn drop_oldest_sound(&mut self) {
+        let oldest = self.queue.iter().position(|item| matches!(item, Item::Sound(..)));
+        if let Some(Item::Sound(message, _)) = oldest.and_then(|at| self.queue.remove(at)) {
+            self.sound -= 1;
+            self.other_bytes -= message.len();
+        }
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests own their clocks")]
 mod tests {
     use super::*;
 
@@ -174,6 +235,8 @@ mod tests {
             kinds.push(match item {
                 Item::Control(_) => 'c',
                 Item::Video(_) => 'v',
+                Item::Sound(..) => 'a',
+                Item::Bulk(_) => 'b',
                 Item::Seal(_) => 's',
             });
         }
@@ -193,6 +256,8 @@ mod tests {
             kinds.push(match outbox.next().await.unwrap() {
                 Item::Control(_) => 'c',
                 Item::Video(_) => 'v',
+                Item::Sound(..) => 'a',
+                Item::Bulk(_) => 'b',
                 Item::Seal(_) => 's',
             });
         }
@@ -214,6 +279,21 @@ mod tests {
         }
         assert_eq!(outbox.push_video(frame(1), false), Pushed::Dropped);
         assert_eq!(drain(&outbox).await, "c", "closing throws video away");
+    }
+
+    #[tokio::test]
+    async fn old_sound_makes_room_and_the_writer_knows_its_age() {
+        let outbox = Outbox::default();
+        let start = Instant::now();
+        for n in 0..MOST_SOUND + 2 {
+            outbox.push_sound(Bytes::from(vec![n as u8]), start);
+        }
+        assert_eq!(outbox.backlog(), MOST_SOUND);
+        assert!(matches!(outbox.next().await, Some(Item::Sound(m, at)) if m[0] == 2 && at == start));
+        outbox.push_bulk(Bytes::from(vec![0; 3 << 20]));
+        assert!(outbox.has_bulk());
+        assert_eq!(drain(&outbox).await, "", "neither delays a farewell");
+        assert_eq!(outbox.backlog(), 0);
     }
 
     #[tokio::test]
