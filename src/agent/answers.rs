@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::config::settings::{HidChoice, Settings};
 use crate::hid::writer::HidHealth;
 use crate::input::event::LedState;
-use crate::media::audio::AudioHandle;
+use crate::media::audio::{AudioDevice, AudioHandle};
 use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::pipeline::{SourceSettings, VideoHandle, VideoSettings};
 use crate::wire::id::PeerId;
@@ -17,6 +17,7 @@ use crate::wire::id::PeerId;
 use super::control::{Answer, ControlHost, Picture, PictureFuture, Request};
 use super::direct_task::ListenStatus;
 use super::identity::Identity;
+use super::measured::audio_status;
 use super::password;
 use super::rendezvous_task::{RegistrationState, RegistrationStatus};
 use super::sessions::Sessions;
@@ -62,6 +63,7 @@ impl Answers {
     /// The snapshot.
     pub fn status(&self) -> Status {
         let displays: Vec<_> = self.settings.displays.iter().zip(&self.displays).map(video_status).collect();
+        let audio = self.audio.as_ref().map(|audio| audio_status(audio.report()));
         let health = self.health.borrow().clone();
         let leds = *self.leds.borrow();
         let server = self.registration.as_ref().map(|r| {
@@ -93,7 +95,11 @@ impl Answers {
             let which = if displays.len() > 1 { format!("Display {}: ", n + 1) } else { String::new() };
             problems.push(which + notice);
         }
-        let spoken = [health.notice.clone(), self.sessions.log_problem()];
+        // A board without a sound card is none to look at; a device that is named and not there is.
+        let is_named =
+            self.settings.audio.as_ref().is_some_and(|a| matches!(a.device, AudioDevice::Named(_)));
+        let no_sound = audio.as_ref().filter(|_| is_named).map(|a| a.notice.clone());
+        let spoken = [health.notice.clone(), self.sessions.log_problem(), no_sound.unwrap_or_default()];
         problems.extend(spoken.into_iter().filter(|text| !text.is_empty()));
         let lit = [
             ("num-lock", leds.is_num_lock),
@@ -115,6 +121,7 @@ impl Answers {
                 is_lan_discovery_on: self.lan.is_some(),
                 video: displays.first().cloned().unwrap_or_default(),
                 displays,
+                audio,
                 hid: HidStatus {
                     backend: match &self.settings.hid {
                         HidChoice::Gadget { name } => format!("gadget {name}"),
@@ -171,6 +178,7 @@ fn video_status((settings, handle): (&VideoSettings, &VideoHandle)) -> VideoStat
         unchanged: stats.unchanged,
         encoded: stats.encoded,
         keyframes: stats.keyframes,
+        ..VideoStatus::default()
     }
 }
 

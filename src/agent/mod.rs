@@ -10,6 +10,7 @@ pub mod hex;
 pub mod identity;
 pub mod lan_task;
 pub mod logbook;
+mod measured;
 pub mod password;
 pub mod rendezvous_task;
 pub mod sessions;

@@ -47,7 +47,8 @@ fn to_text(status: &Snapshot) -> String {
     page.row("Target", format!("{}, ID {}, {} password", target.name, target.id, target.password));
     show_ways_in(&mut page, target);
     for (n, video) in target.displays.iter().enumerate() {
-        let head = if target.displays.len() > 1 { format!("Display {}", n + 1) } else { "Picture".to_owned() };
+        let head =
+            if target.displays.len() > 1 { format!("Display {}", n + 1) } else { "Picture".to_owned() };
         show_video(&mut page, &head, video);
     }
     page.row("Sound", target.audio.as_ref().map_or_else(|| "off".to_owned(), sound));
@@ -162,7 +163,8 @@ fn show_video(page: &mut Page, head: &str, video: &VideoStatus) {
 }
 
 fn sound(audio: &AudioStatus) -> String {
-    let overruns = if audio.overruns > 0 { format!(", lost some {} times", audio.overruns) } else { String::new() };
+    let overruns =
+        if audio.overruns > 0 { format!(", lost some {} times", audio.overruns) } else { String::new() };
     match audio.state.as_str() {
         "asleep" => format!("{}: nobody listens", audio.device),
         "no-device" => format!("NO DEVICE: {}", audio.notice),
@@ -194,7 +196,8 @@ fn show_session(page: &mut Page, s: &SessionStatus) {
 }
 
 fn stream(stream: &StreamStatus) -> [String; 2] {
-    let codecs = if stream.codecs.is_empty() { "still picture".to_owned() } else { stream.codecs.join(" and ") };
+    let codecs =
+        if stream.codecs.is_empty() { "still picture".to_owned() } else { stream.codecs.join(" and ") };
     let mut parts = vec![codecs, format!("{} frames/s", stream.fps), bits(stream.bits_per_second)];
     if let Some(line) = stream.line_bits_per_second {
         parts.push(format!("line carries {}", bits(line.into())));

@@ -16,26 +16,6 @@ pub struct Snapshot {
     pub captured_at: Instant,
 }
 
-impl Snapshot {
-    /// The picture as a PNG file, quickly rather than small.
-    pub fn to_png(&self) -> Vec<u8> {
-        let mut file = Vec::with_capacity(self.rgb.len() / 4);
-        let mut encoder = png::Encoder::new(&mut file, self.resolution.width, self.resolution.height);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::Fast);
-        let written = encoder.write_header().and_then(|mut writer| {
-            writer.write_image_data(&self.rgb)?;
-            writer.finish()
-        });
-        if let Err(error) = written {
-            tracing::error!(%error, "a picture could not be written as PNG");
-            file.clear();
-        }
-        file
-    }
-}
-
 /// Why there is no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {

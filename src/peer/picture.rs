@@ -41,7 +41,9 @@ impl Peer {
         let encodes = self.displays.encodes();
         if encodes != self.agreement.announced {
             self.agreement.announced = encodes;
-            self.transmit(login::encode_misc(hbb::misc::Union::SupportedEncoding(supported_encoding(encodes))));
+            self.transmit(login::encode_misc(hbb::misc::Union::SupportedEncoding(supported_encoding(
+                encodes,
+            ))));
             self.agree();
         }
         if is_changed {

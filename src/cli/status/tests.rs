@@ -147,6 +147,9 @@ fn an_idle_daemon_says_little_and_problems_come_first() {
 
 #[test]
 fn rates_are_told_in_their_own_units() {
-    assert_eq!([0, 999, 1000, 999_999, 1_500_000].map(bits).join(" "), "0 bit/s 999 bit/s 1 kbit/s 999 kbit/s 1.5 Mbit/s");
+    assert_eq!(
+        [0, 999, 1000, 999_999, 1_500_000].map(bits).join(" "),
+        "0 bit/s 999 bit/s 1 kbit/s 999 kbit/s 1.5 Mbit/s"
+    );
     assert_eq!([0.04, 9.94, 10.4].map(millis).join(" "), "0.0 9.9 10");
 }
