@@ -6,6 +6,7 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::picture::I420Picture;
+use super::pipeline::MaxSize;
 use crate::video::format::Resolution;
 
 /// An encode that takes longer cannot hold 15 frames a second.
@@ -21,18 +22,6 @@ const GROWTH: u32 = 6;
 /// Halved so often at most, and never below this width and height.
 const MOST_HALVINGS: u32 = 2;
 const LEAST: Resolution = Resolution::new(320, 200);
-
-/// How large pictures may be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MaxSize {
-    /// As captured, less while the encoder cannot hold 15 frames a second.
-    #[default]
-    Auto,
-    /// Always as captured.
-    Source,
-    /// Always what fits into this with its shape kept, never larger than captured.
-    Fixed(Resolution),
-}
 
 /// Follows how long encoding takes.
 #[derive(Debug)]
