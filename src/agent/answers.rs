@@ -10,18 +10,17 @@ use crate::config::settings::{HidChoice, Settings};
 use crate::hid::writer::HidHealth;
 use crate::input::event::LedState;
 use crate::media::audio::{AudioDevice, AudioHandle};
-use crate::media::capture::v4l2::V4l2Settings;
-use crate::media::pipeline::{SourceSettings, VideoHandle, VideoSettings};
+use crate::media::pipeline::VideoHandle;
 use crate::wire::id::PeerId;
 
 use super::control::{Answer, ControlHost, Picture, PictureFuture, Request};
 use super::direct_task::ListenStatus;
 use super::identity::Identity;
-use super::measured::audio_status;
+use super::measured::{audio_status, video_status};
 use super::password;
 use super::rendezvous_task::{RegistrationState, RegistrationStatus};
 use super::sessions::Sessions;
-use super::status::{DirectStatus, HidStatus, ServerStatus, Status, TargetStatus, VideoStatus};
+use super::status::{DirectStatus, HidStatus, ServerStatus, Status, TargetStatus};
 use super::store::Store;
 
 /// What the running parts tell.
@@ -62,7 +61,8 @@ impl Answers {
 
     /// The snapshot.
     pub fn status(&self) -> Status {
-        let displays: Vec<_> = self.settings.displays.iter().zip(&self.displays).map(video_status).collect();
+        let displays: Vec<_> =
+            self.settings.displays.iter().zip(&self.displays).map(|(s, h)| video_status(s, h)).collect();
         let audio = self.audio.as_ref().map(|audio| audio_status(audio.report()));
         let health = self.health.borrow().clone();
         let leds = *self.leds.borrow();
@@ -158,27 +158,6 @@ impl Answers {
             }
             Err(error) => Answer::Failed { text: error.to_string() },
         }
-    }
-}
-
-/// What a display shows.
-fn video_status((settings, handle): (&VideoSettings, &VideoHandle)) -> VideoStatus {
-    let state = *handle.state().borrow();
-    let stats = handle.stats();
-    VideoStatus {
-        source: match &settings.source {
-            SourceSettings::Pattern => "pattern".to_owned(),
-            SourceSettings::V4l2(V4l2Settings { device, .. }) => device.display().to_string(),
-        },
-        signal: state.signal.word().to_owned(),
-        notice: state.signal.sentence().to_owned(),
-        resolution: state.resolution.to_string(),
-        original_resolution: state.original_resolution.to_string(),
-        captured: stats.captured,
-        unchanged: stats.unchanged,
-        encoded: stats.encoded,
-        keyframes: stats.keyframes,
-        ..VideoStatus::default()
     }
 }
 
