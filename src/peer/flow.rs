@@ -147,7 +147,8 @@ impl Flow {
             return backlog < BLIND_BACKLOG;
         }
         let is_draining = self.probe != Probe::Idle;
-        let fits = if is_draining { false } else { self.in_flight() == 0 || self.in_flight() < self.window() };
+        let fits =
+            if is_draining { false } else { self.in_flight() == 0 || self.in_flight() < self.window() };
         fits || (backlog == 0 && self.silent_since() + TRY_AGAIN <= now)
     }
 

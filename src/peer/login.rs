@@ -113,11 +113,7 @@ pub fn is_before_1_2_4(version: &str) -> bool {
 }
 
 /// The answer to a good login.
-pub fn welcome(
-    settings: &PeerSettings,
-    displays: &Displays,
-    encoding: hbb::SupportedEncoding,
-) -> Vec<u8> {
+pub fn welcome(settings: &PeerSettings, displays: &Displays, encoding: hbb::SupportedEncoding) -> Vec<u8> {
     let (platform, sas_enabled) = match settings.announce {
         AnnouncedPlatform::Windows => ("Windows", true),
         AnnouncedPlatform::Linux => ("Linux", false),

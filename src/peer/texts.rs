@@ -134,7 +134,10 @@ mod tests {
         let ours = CodecSet::of(&[Codec::H264]);
         let theirs = CodecSet::of(&[Codec::Vp8, Codec::Vp9]);
         let text = no_codec(ours, theirs, false);
-        assert!(text.starts_with("This device can encode H.264 only; this app decodes VP8 and VP9."), "{text}");
+        assert!(
+            text.starts_with("This device can encode H.264 only; this app decodes VP8 and VP9."),
+            "{text}"
+        );
         assert!(text.contains("encoder for VP8 or VP9"), "{text}");
         assert!(no_codec(ours, theirs, true).contains("hardware decoding"));
         assert!(no_codec(CodecSet::EMPTY, theirs, false).contains("kvmdesk probe"));

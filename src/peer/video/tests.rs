@@ -46,14 +46,23 @@ proptest! {
 fn nothing_but_a_key_frame_first_and_after_a_gap() {
     let now = Instant::now();
     let mut video = Video::new(1, false, now);
-    assert_eq!(video.admit(0, &frame(3, false, SIZE, now), true, SIZE, now), Admission::Drop(Reason::AwaitingKeyframe));
+    assert_eq!(
+        video.admit(0, &frame(3, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
     assert_eq!(video.admit(0, &frame(4, true, SIZE, now), true, SIZE, now), Admission::Send);
     video.sent(0, &frame(4, true, SIZE, now), now);
     assert_eq!(video.admit(0, &frame(5, false, SIZE, now), true, SIZE, now), Admission::Send);
     assert!(video.take_wanted().is_empty());
-    assert_eq!(video.admit(0, &frame(7, false, SIZE, now), true, SIZE, now), Admission::Drop(Reason::AwaitingKeyframe));
+    assert_eq!(
+        video.admit(0, &frame(7, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
     assert_eq!(video.take_wanted(), [0]);
-    assert_eq!(video.admit(0, &frame(8, false, SIZE, now), true, SIZE, now), Admission::Drop(Reason::AwaitingKeyframe));
+    assert_eq!(
+        video.admit(0, &frame(8, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
     assert!(video.take_wanted().is_empty(), "asked once");
     let (at, _) = video.deadline().unwrap();
     assert_eq!(at, now + ASK_AGAIN);
@@ -64,7 +73,11 @@ fn nothing_but_a_key_frame_first_and_after_a_gap() {
         Admission::Send,
         "a key frame closes a gap"
     );
-    assert_eq!(video.admit(7, &frame(1, true, SIZE, now), true, SIZE, at), Admission::Drop(Reason::NotWatched), "no such display");
+    assert_eq!(
+        video.admit(7, &frame(1, true, SIZE, now), true, SIZE, at),
+        Admission::Drop(Reason::NotWatched),
+        "no such display"
+    );
 }
 
 #[test]
@@ -76,8 +89,15 @@ fn a_new_size_needs_its_key_frame_and_one_more() {
     video.sent(0, &frame(0, true, SIZE, now), now);
     video.resized(0, later);
     assert_eq!(video.take_wanted(), [0]);
-    assert_eq!(video.admit(0, &frame(1, false, SIZE, now), true, new, later), Admission::Drop(Reason::AwaitingKeyframe));
-    assert_eq!(video.admit(0, &frame(2, true, SIZE, now), true, new, later), Admission::Drop(Reason::OldSize), "an old picture");
+    assert_eq!(
+        video.admit(0, &frame(1, false, SIZE, now), true, new, later),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
+    assert_eq!(
+        video.admit(0, &frame(2, true, SIZE, now), true, new, later),
+        Admission::Drop(Reason::OldSize),
+        "an old picture"
+    );
     assert_eq!(video.admit(0, &frame(3, true, new, now), true, new, later), Admission::Send);
     video.sent(0, &frame(3, true, new, later), later);
     assert_eq!(video.deadline().unwrap().0, later + REPEAT_AFTER);
@@ -86,7 +106,11 @@ fn a_new_size_needs_its_key_frame_and_one_more() {
     assert_eq!(video.deadline(), None);
     let after = later + Duration::from_secs(1);
     assert_eq!(video.admit(0, &frame(4, true, SIZE, after), true, new, after), Admission::Resize);
-    assert_eq!(video.admit(0, &frame(5, false, SIZE, after), true, new, after), Admission::Drop(Reason::OldSize), "a delta cannot");
+    assert_eq!(
+        video.admit(0, &frame(5, false, SIZE, after), true, new, after),
+        Admission::Drop(Reason::OldSize),
+        "a delta cannot"
+    );
 }
 
 #[test]
@@ -98,7 +122,10 @@ fn acknowledging_controllers_get_a_window() {
         assert_eq!(video.admit(0, &f, true, SIZE, now), Admission::Send);
         assert_eq!(video.sent(0, &f, now), n as i64, "times increase strictly");
     }
-    assert_eq!(video.admit(0, &frame(4, false, SIZE, now), true, SIZE, now), Admission::Drop(Reason::Unacknowledged));
+    assert_eq!(
+        video.admit(0, &frame(4, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::Unacknowledged)
+    );
     assert_eq!(video.take_wanted(), [0]);
     video.acknowledged(now);
     assert_eq!(
@@ -109,7 +136,10 @@ fn acknowledging_controllers_get_a_window() {
     let key = frame(6, true, SIZE, now);
     assert_eq!(video.admit(0, &key, true, SIZE, now), Admission::Send);
     video.sent(0, &key, now);
-    assert_eq!(video.admit(0, &frame(7, true, SIZE, now), true, SIZE, now), Admission::Drop(Reason::Unacknowledged));
+    assert_eq!(
+        video.admit(0, &frame(7, true, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::Unacknowledged)
+    );
     let late = now + ACK_LIMIT;
     assert_eq!(
         video.admit(0, &frame(8, true, SIZE, now), true, SIZE, late),
