@@ -10,6 +10,7 @@ mod driver;
 mod entry;
 mod hands;
 mod line;
+mod many;
 mod model;
 mod picture;
 mod rig;
