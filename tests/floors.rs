@@ -56,9 +56,16 @@ const PURE: &[&str] = &["wire", "crypto", "input", "video", "audio", "rendezvous
 const PURE_FILES: &[&str] = &[
     "src/hid/report.rs",
     "src/hid/descriptor.rs",
+    "src/media/budget.rs",
+    "src/media/change.rs",
     "src/media/convert.rs",
     "src/media/demand.rs",
     "src/media/fanout.rs",
+    "src/media/histogram.rs",
+    "src/media/negotiate.rs",
+    "src/media/quality.rs",
+    "src/media/sampling.rs",
+    "src/media/scale.rs",
 ];
 const IMPURE_WORDS: &[&str] = &[
     "tokio",

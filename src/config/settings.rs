@@ -9,7 +9,7 @@ use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::gadget::GadgetNodes;
-use crate::media::pipeline::{SourceSettings, VideoSettings};
+use crate::media::pipeline::{MaxSize, SourceSettings, VideoSettings};
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
 use crate::wire::endpoint::Endpoint;
@@ -397,6 +397,7 @@ pub fn resolve(
                 VideoSource::V4l2 => SourceSettings::V4l2 { device: device.unwrap_or_default() },
             },
             max_fps,
+            max_size: MaxSize::default(),
         },
         hid,
         log_level: level.unwrap_or(LogLevel::Info),
