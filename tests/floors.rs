@@ -56,6 +56,8 @@ const PURE: &[&str] = &["wire", "crypto", "input", "video", "audio", "rendezvous
 const PURE_FILES: &[&str] = &[
     "src/hid/report.rs",
     "src/hid/descriptor.rs",
+    "src/media/card.rs",
+    "src/media/card/paint.rs",
     "src/media/convert.rs",
     "src/media/demand.rs",
     "src/media/fanout.rs",

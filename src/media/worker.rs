@@ -100,7 +100,7 @@ impl Worker {
             stats,
             wake,
             stop,
-            picture: card::draw(shown.resolution, state.signal),
+            picture: card::draw(shown.resolution, state.signal, None, None),
             original: shown.original_resolution,
             captured_at: now,
             is_live: false,
@@ -260,7 +260,7 @@ impl Worker {
         let shown = display_state(state, &self.encoders);
         tracing::info!(state = state.signal.word(), size = %shown.original_resolution, "video signal");
         if state.signal != SignalState::Active || self.picture.resolution() != shown.resolution {
-            self.picture = card::draw(shown.resolution, state.signal);
+            self.picture = card::draw(shown.resolution, state.signal, None, None);
             self.original = shown.original_resolution;
             self.captured_at = Instant::now();
             self.is_live = false;
