@@ -16,6 +16,7 @@ use crate::crypto::secret::Secret;
 use crate::crypto::seed::Seed;
 use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
+use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
 use crate::net::lan::DISCOVERY_PORT;
@@ -401,7 +402,7 @@ async fn obey_registration(
 /// What needs no configuration to know: whether a device of these settings can be opened, as sentences for `check`.
 pub fn look_at_devices(settings: &Settings) -> Vec<String> {
     let mut faults = vec![];
-    if let SourceSettings::V4l2 { device } = &settings.video.source
+    if let SourceSettings::V4l2(V4l2Settings { device, .. }) = &settings.video.source
         && !device.exists()
     {
         faults.push(format!("video.device: {} is not there now", device.display()));

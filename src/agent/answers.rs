@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::config::settings::{HidChoice, Settings};
 use crate::hid::writer::HidHealth;
 use crate::input::event::LedState;
+use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::pipeline::{SourceSettings, VideoHandle};
 use crate::wire::id::PeerId;
 
@@ -110,7 +111,7 @@ impl Answers {
                 video: VideoStatus {
                     source: match &self.settings.video.source {
                         SourceSettings::Pattern => "pattern".to_owned(),
-                        SourceSettings::V4l2 { device } => device.display().to_string(),
+                        SourceSettings::V4l2(V4l2Settings { device, .. }) => device.display().to_string(),
                     },
                     signal: state.signal.word().to_owned(),
                     notice: state.signal.sentence().to_owned(),

@@ -9,6 +9,7 @@ use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::gadget::GadgetNodes;
+use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::pipeline::{SourceSettings, VideoSettings};
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
@@ -394,7 +395,11 @@ pub fn resolve(
         video: VideoSettings {
             source: match source {
                 VideoSource::Pattern => SourceSettings::Pattern,
-                VideoSource::V4l2 => SourceSettings::V4l2 { device: device.unwrap_or_default() },
+                VideoSource::V4l2 => SourceSettings::V4l2(V4l2Settings {
+                    device: device.unwrap_or_default(),
+                    formats: vec![],
+                    edid: None,
+                }),
             },
             max_fps,
         },

@@ -1,7 +1,6 @@
 //! The handles to a display's pipeline: the owner, the sessions' end, one subscription a watcher. The thread itself
 //! is in `worker`.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,7 +9,7 @@ use tokio::sync::watch;
 
 use super::capture::Source;
 use super::capture::pattern::PatternSource;
-use super::capture::v4l2::V4l2Source;
+use super::capture::v4l2::{V4l2Settings, V4l2Source};
 use super::encode::encoders::Encoders;
 use super::fanout::{Fanout, Watch};
 use super::snapshot::{Snapshot, SnapshotError};
@@ -27,10 +26,7 @@ pub enum SourceSettings {
     /// The moving test card.
     Pattern,
     /// A V4L2 capture device.
-    V4l2 {
-        /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
-        device: PathBuf,
-    },
+    V4l2(V4l2Settings),
 }
 
 /// The settings of one display's pipeline.
@@ -84,7 +80,7 @@ impl Pipeline {
     pub fn spawn(settings: VideoSettings, card: watch::Receiver<TestCard>, encoders: Arc<Encoders>) -> Self {
         let source: Box<dyn Source> = match settings.source {
             SourceSettings::Pattern => Box::new(PatternSource::new(card)),
-            SourceSettings::V4l2 { device } => Box::new(V4l2Source::new(device)),
+            SourceSettings::V4l2(settings) => Box::new(V4l2Source::new(settings)),
         };
         Self::spawn_from(source, settings.max_fps, encoders)
     }

@@ -143,8 +143,7 @@ impl Edid {
     pub fn name(&self) -> Option<String> {
         let descriptors = DESCRIPTORS.iter().map(|at| &self.bytes[*at..*at + 18]);
         let text = descriptors.into_iter().find(|d| d[..5] == [0, 0, 0, 0xfc, 0])?;
-        let name: String =
-            text[5..].iter().take_while(|c| **c != b'\n').map(|c| char::from(*c)).collect();
+        let name: String = text[5..].iter().take_while(|c| **c != b'\n').map(|c| char::from(*c)).collect();
         let name: String = name.trim().chars().filter(|c| c.is_ascii() && !c.is_control()).collect();
         (!name.is_empty()).then_some(name)
     }
@@ -184,7 +183,10 @@ mod tests {
             let edid = Edid::parse(&sample(extensions)).unwrap();
             let mode = edid.preferred_mode().unwrap();
             assert_eq!((mode.resolution, mode.millihertz), (Resolution::new(1920, 1080), 60_000));
-            assert_eq!((edid.name().as_deref(), edid.blocks()), (Some("kvmdesk"), 1 + usize::from(extensions)));
+            assert_eq!(
+                (edid.name().as_deref(), edid.blocks()),
+                (Some("kvmdesk"), 1 + usize::from(extensions))
+            );
         }
     }
 
@@ -210,8 +212,10 @@ mod tests {
     fn text_is_read_as_people_write_it() {
         let bytes = sample(0);
         let plain: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        let spaced: String =
-            bytes.chunks(16).flat_map(|row| row.iter().map(|b| format!("{b:02X} ")).chain(["# row\n".into()])).collect();
+        let spaced: String = bytes
+            .chunks(16)
+            .flat_map(|row| row.iter().map(|b| format!("{b:02X} ")).chain(["# row\n".into()]))
+            .collect();
         let c_like: String = bytes.iter().map(|b| format!("0x{b:02x}, ")).collect();
         for text in [&plain, &spaced, &c_like] {
             assert_eq!(Edid::from_hex(text).unwrap().bytes(), bytes);

@@ -86,10 +86,14 @@ fn read_header(picture: &[u8]) -> Result<Header, JpegError> {
         // Frame headers; those between them are tables (c4, c8, cc).
         if (0xc0..=0xcf).contains(&marker) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
             let number = |at: usize| {
-                Ok::<_, JpegError>(u32::from(u16::from_be_bytes([byte(segment, at)?, byte(segment, at + 1)?])))
+                Ok::<_, JpegError>(u32::from(u16::from_be_bytes([
+                    byte(segment, at)?,
+                    byte(segment, at + 1)?,
+                ])))
             };
             let (bits, components) = (byte(segment, 0)?, byte(segment, 5)?);
-            if !matches!(marker, 0xc0..=0xc2) || bits != 8 || !matches!(components, 1 | 3) || header.is_some() {
+            if !matches!(marker, 0xc0..=0xc2) || bits != 8 || !matches!(components, 1 | 3) || header.is_some()
+            {
                 return Err(JpegError::Kind);
             }
             let size = Resolution::new(number(3)?, number(1)?);
@@ -112,7 +116,8 @@ mod tests {
 
     /// The least that has the shape of a JPEG of 16x8.
     fn sample() -> Vec<u8> {
-        let mut bytes = vec![0xff, SOI, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xff, 0xc0, 0, 11, 8, 0, 8, 0, 16, 1, 1, 0x11, 0];
+        let mut bytes =
+            vec![0xff, SOI, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xff, 0xc0, 0, 11, 8, 0, 8, 0, 16, 1, 1, 0x11, 0];
         bytes.extend([0xff, SOS, 0, 8, 1, 1, 0, 0, 63, 0, 0x12, 0x34, 0xff, EOI]);
         bytes
     }

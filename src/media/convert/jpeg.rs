@@ -64,7 +64,9 @@ pub(super) fn decode(bytes: &[u8], size: Resolution, picture: &mut I420Picture) 
 
 /// Whether the decoder's first complaint is that a few bytes were left over before the end.
 fn is_only_extra(complaint: &str) -> bool {
-    let Some((before, behind)) = complaint.split_once(" extraneous bytes before marker 0xd9") else { return false };
+    let Some((before, behind)) = complaint.split_once(" extraneous bytes before marker 0xd9") else {
+        return false;
+    };
     let number = before.rsplit(' ').next().and_then(|word| word.parse::<u32>().ok());
     behind.is_empty() && number.is_some_and(|number| number <= MOST_EXTRA_BYTES)
 }

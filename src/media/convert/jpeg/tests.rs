@@ -36,7 +36,7 @@ fn encode(rgb: &[u8], size: Resolution, set: impl Fn(&mut Compressor)) -> Vec<u8
 
 /// A picture with something in every block.
 fn textured(size: Resolution) -> Vec<u8> {
-    let at = |x: u32, y: u32| [(x * 7 + y) as u8, (y * 5 ^ x) as u8, (x + y * 3) as u8];
+    let at = |x: u32, y: u32| [(x * 7 + y) as u8, ((y * 5) ^ x) as u8, (x + y * 3) as u8];
     (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| at(x, y))).collect()
 }
 
@@ -66,8 +66,15 @@ fn marked(size: Resolution) -> I420Picture {
 
 #[test]
 fn pure_colours_and_greys_stay_within_three() {
-    let mut colours =
-        vec![[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255], [191, 0, 191]];
+    let mut colours = vec![
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [255, 255, 0],
+        [0, 255, 255],
+        [255, 0, 255],
+        [191, 0, 191],
+    ];
     let greys: Vec<_> = (0..=255).step_by(15).map(|g| [g as u8; 3]).collect();
     colours.extend(&greys);
     for size in [Resolution::new(64, 36), Resolution::new(35, 21)] {
