@@ -16,6 +16,7 @@ use super::snapshot::{Snapshot, SnapshotError};
 use super::wake::{self, WakeSender};
 use super::worker::{self, Worker};
 use crate::video::card::TestCard;
+use crate::video::format::Resolution;
 use crate::video::frame::EncodedFrame;
 use crate::video::request::VideoRequest;
 use crate::video::signal::DisplayState;
@@ -29,6 +30,18 @@ pub enum SourceSettings {
     V4l2(V4l2Settings),
 }
 
+/// How large the pictures are that are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MaxSize {
+    /// As large as the encoder keeps up with.
+    #[default]
+    Auto,
+    /// As large as the signal, whatever that costs.
+    Source,
+    /// At most this.
+    Fixed(Resolution),
+}
+
 /// The settings of one display's pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoSettings {
@@ -36,6 +49,8 @@ pub struct VideoSettings {
     pub source: SourceSettings,
     /// Most frames a second that are encoded, 1..=120.
     pub max_fps: u32,
+    /// How large its pictures are sent.
+    pub max_size: MaxSize,
 }
 
 /// Counters for `status` and for tests ("no frame is encoded for an unchanged picture").

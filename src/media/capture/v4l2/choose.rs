@@ -51,8 +51,10 @@ pub fn order(modes: Vec<Mode>, formats: &[PixelFormat], is_strict: bool) -> Vec<
         let slowness = u32::MAX - fps;
         let (place, is_jpeg) = (place(mode), mode.pixels == PixelFormat::Mjpeg);
         let by_picture = (is_slow, smallness, is_jpeg && !is_strict);
-        // The driver's own order comes last: its first FourCC of a layout is as good as any.
-        (is_strict.then_some(place), by_picture, place, slowness, *number)
+        // Several memory planes before one: then the driver says where each begins, and it is no matter of rows that it
+        // may have added. The driver's own order comes last.
+        let is_joined = !matches!(mode.fourcc, [b'N' | b'Y', b'M', _, _]);
+        (is_strict.then_some(place), by_picture, place, slowness, is_joined, *number)
     });
     let mut kept: Vec<Mode> = Vec::new();
     for (_, mode) in modes {
@@ -117,5 +119,11 @@ mod tests {
         let modes = [mode(PixelFormat::Uyvy, 2560, 1440, 0), mode(PixelFormat::Nv12, 2560, 1440, 0)];
         assert_eq!(best(&modes, &PixelFormat::ALL, false), modes[1]);
         assert_eq!(order(vec![], &PixelFormat::ALL, false), []);
+        let split = Mode { fourcc: *b"NM12", ..modes[1] };
+        assert_eq!(
+            best(&[modes[1], split], &PixelFormat::ALL, false),
+            split,
+            "several memory planes before one"
+        );
     }
 }
