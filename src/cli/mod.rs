@@ -2,6 +2,7 @@
 //! 74 other failure, 77 permission, 78 configuration.
 
 pub mod args;
+mod bench;
 mod check;
 mod demo;
 mod gadget;
@@ -132,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Unlock => unlock::run(&args.place),
         Command::Sessions(sessions) => sessions::run(&args.place, &sessions),
         Command::Status(status) => status::run(&args.place, &status),
+        Command::Bench(bench) => bench::run(&bench),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,7 @@ pub mod convert;
 pub mod demand;
 pub mod encode;
 pub mod fanout;
-mod font;
+pub(crate) mod font;
 pub mod picture;
 pub mod pipeline;
 pub mod snapshot;
