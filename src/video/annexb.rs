@@ -101,7 +101,7 @@ pub fn parse_sps(unit: &[u8]) -> Option<SpsInfo> {
     }
     // The fields we need lie in the first bytes; a longer unit is nonsense or an extension we do not know.
     let payload = unescape(unit.get(1..unit.len().min(512))?);
-    let mut r = BitReader { bytes: &payload, at: 0 };
+    let mut r = BitReader::new(&payload);
     let profile = r.bits(8)? as u8;
     r.bits(8)?;
     let level = r.bits(8)? as u8;
@@ -183,7 +183,7 @@ pub fn parse_sps(unit: &[u8]) -> Option<SpsInfo> {
 }
 
 /// Takes the emulation prevention bytes out.
-fn unescape(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut zeros = 0;
     for &b in bytes {
@@ -197,13 +197,20 @@ fn unescape(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-struct BitReader<'a> {
+/// Reads bit by bit, the highest one first.
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl BitReader<'_> {
-    fn bits(&mut self, count: u32) -> Option<u32> {
+impl<'a> BitReader<'a> {
+    /// At the first bit of `bytes`.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The next `count` bits, 32 at most; `None` at the end.
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
         let mut value = 0u32;
         for _ in 0..count {
             let byte = *self.bytes.get(self.at / 8)?;
@@ -214,7 +221,7 @@ impl BitReader<'_> {
     }
 
     /// Unsigned Exp-Golomb (also good for skipping signed ones).
-    fn unsigned(&mut self) -> Option<u32> {
+    pub(crate) fn unsigned(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bits(1)? == 0 {
             zeros += 1;
