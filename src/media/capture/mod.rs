@@ -143,7 +143,7 @@ pub trait Source: Send {
 
 /// The layout that a driver's FourCC stands for, if it is one that we use.
 pub fn layout_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
-    PixelFormat::ALL.into_iter().find(|pixels| v4l2_stream::fourccs(*pixels).any(|known| known == fourcc))
+    v4l2::stream::pixels_of(fourcc)
 }
 
 impl<'a> RawPlane<'a> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::capture::layout_of;
-use super::capture::v4l2_sys::{self, Api};
+use super::capture::v4l2::sys::{self as v4l2_sys, Api};
 use crate::video::format::{PixelFormat, Resolution};
 use crate::video::signal::SignalState;
 
@@ -144,8 +144,8 @@ fn video_nodes(dev: &Path) -> Vec<PathBuf> {
 fn look(device: &Path, openers: &[(PathBuf, String)]) -> io::Result<Option<CaptureDevice>> {
     let node = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(device)?;
     let fd = node.as_raw_fd();
-    let Some(api) = v4l2_sys::api_of(fd)? else { return Ok(None) };
-    let who = sys::capability(fd)?;
+    let who = v4l2_sys::capability(fd)?;
+    let Some(api) = who.api else { return Ok(None) };
     let input = sys::input(fd);
     let number = input.as_ref().map_or(0, |(number, _)| *number);
     Ok(Some(CaptureDevice {
@@ -153,7 +153,7 @@ fn look(device: &Path, openers: &[(PathBuf, String)]) -> io::Result<Option<Captu
         stable_path: stable_path(device),
         name: who.card,
         driver: who.driver,
-        bus: who.bus,
+        bus: who.bus_info,
         input: input.map(|(_, name)| name),
         is_multi_planar: api == Api::Multi,
         in_use_by: openers.iter().filter(|(node, _)| node == device).map(|(_, who)| who.clone()).collect(),

@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::RawFd;
 
 use v4l::v4l_sys::{
-    V4L2_DV_INTERLACED, V4L2_FMT_FLAG_COMPRESSED, V4L2_FMT_FLAG_EMULATED, v4l2_capability, v4l2_dv_timings,
-    v4l2_edid, v4l2_fmtdesc, v4l2_fract, v4l2_frmivalenum, v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE,
+    V4L2_DV_INTERLACED, V4L2_FMT_FLAG_COMPRESSED, V4L2_FMT_FLAG_EMULATED, v4l2_dv_timings, v4l2_edid,
+    v4l2_fmtdesc, v4l2_fract, v4l2_frmivalenum, v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE,
     v4l2_frmsizeenum, v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE, v4l2_input,
 };
 use v4l::v4l2::vidioc;
 
-use crate::media::capture::v4l2_sys::{Api, call, zeroed};
+use crate::media::capture::v4l2::sys::{Api, call, zeroed};
 use crate::video::format::Resolution;
 
 /// Most entries that are asked for of any list.
@@ -24,14 +24,6 @@ const MOST_EDID_BLOCKS: u32 = 256;
 const QUERY_DV_TIMINGS: vidioc::_IOC_TYPE =
     ((2u64 << 30) | ((size_of::<v4l2_dv_timings>() as u64) << 16) | ((b'V' as u64) << 8) | 99)
         as vidioc::_IOC_TYPE;
-
-/// Who a device is.
-#[derive(Debug)]
-pub struct Capability {
-    pub driver: String,
-    pub card: String,
-    pub bus: String,
-}
 
 /// One format on offer.
 #[derive(Debug)]
@@ -64,12 +56,6 @@ pub struct Timings {
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
-}
-
-pub fn capability(fd: RawFd) -> io::Result<Capability> {
-    let mut answer: v4l2_capability = zeroed();
-    call(fd, vidioc::VIDIOC_QUERYCAP, &mut answer)?;
-    Ok(Capability { driver: text(&answer.driver), card: text(&answer.card), bus: text(&answer.bus_info) })
 }
 
 pub fn offers(fd: RawFd, api: Api) -> Vec<Offer> {

@@ -18,8 +18,8 @@ mod find;
 mod hidraw;
 mod receiver;
 mod stick;
-mod stream;
-mod sys;
+pub(in crate::media) mod stream;
+pub(in crate::media) mod sys;
 
 /// What a capture device is opened with.
 #[derive(Debug, Clone, PartialEq, Eq)]
