@@ -282,7 +282,6 @@ impl Hardware for Kernel {
     }
 
     fn configure(&mut self) -> io::Result<Resolution> {
-        self.passed_over.clear();
         let formats = self.settings.formats.clone();
         let open = self.device()?;
         open.format = None;
@@ -291,10 +290,10 @@ impl Hardware for Kernel {
         }
         let (modes, passed_over) = open.modes(&formats)?;
         (open.modes, open.at) = (modes, 0);
-        for one in passed_over {
-            // Formats that nobody asked for are for `probe`, not for the log.
-            self.passed_over.push(one);
+        for one in &passed_over {
+            tracing::debug!(format = %one.name(), reason = one.reason, "a format is passed over");
         }
+        self.passed_over = passed_over;
         self.set_next()
     }
 

@@ -314,6 +314,10 @@ impl<H: Hardware> Receiver<H> {
                 Err(error) if is_gone(&error) => return self.lose(&error, now),
                 Err(error) => {
                     self.fail(&error, "the capture device cannot be set to this signal");
+                    if size.is_some() && error.kind() == io::ErrorKind::Unsupported {
+                        // For instance an interlaced mode that it gives as single fields.
+                        self.state.signal = SignalState::OutOfRange;
+                    }
                     self.configured = None;
                     self.look_at = now + LOOK;
                     self.state.resolution = size.or(self.state.resolution);
