@@ -159,5 +159,5 @@ fn nothing_is_due_without_room_and_key_frames_wait_for_nothing() {
     bench.lane.rest_until(later);
     assert_eq!(bench.lane.due(need, now), Due::At(later));
     bench.run(100, 1000, 30, true);
-    assert!(bench.lane.mark(Change::Small) || bench.lane.cost() > Duration::ZERO);
+    assert!(!bench.sent.is_empty(), "it goes on after the rest");
 }
