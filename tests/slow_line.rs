@@ -44,7 +44,7 @@ const PASSWORD: &str = "secret12";
 const SALT: &str = "a2b3c4d5";
 /// Pages of text, pixels a step, time between two steps.
 const PAGES: usize = 12;
-const STEP: usize = 16;
+const STEP: usize = 8;
 const TICK: Duration = Duration::from_micros(33_333);
 /// The number of a picture is drawn into its top left corner: so many bits, each so wide and so high.
 const BITS: usize = 16;
