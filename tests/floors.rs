@@ -62,10 +62,13 @@ const PURE_FILES: &[&str] = &[
     "src/media/demand.rs",
     "src/media/fanout.rs",
     "src/media/histogram.rs",
+    "src/media/lane.rs",
+    "src/media/meters.rs",
     "src/media/negotiate.rs",
     "src/media/quality.rs",
     "src/media/sampling.rs",
     "src/media/scale.rs",
+    "src/media/screen.rs",
 ];
 const IMPURE_WORDS: &[&str] = &[
     "tokio",

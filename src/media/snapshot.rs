@@ -248,7 +248,10 @@ mod tests {
             let picture = snapshot(format, &data, bytes * 3).unwrap();
             assert_eq!(picture.resolution, Resolution::new(2, 2));
             assert_eq!(picture.rgb, pixels.concat(), "{format:?}");
-            assert_eq!(snapshot(format, &data[..bytes * 5 - 1], bytes * 3).unwrap_err(), ConvertError::TooShort);
+            assert_eq!(
+                snapshot(format, &data[..bytes * 5 - 1], bytes * 3).unwrap_err(),
+                ConvertError::TooShort
+            );
         }
         let white = snapshot(PixelFormat::Rgb565, &[255; 12], 6).unwrap();
         assert_eq!(white.rgb, [255; 12]);

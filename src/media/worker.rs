@@ -108,7 +108,6 @@ impl Worker {
         if !self.lanes.arrange(fanout, encoders, screen.size(), now) {
             return;
         }
-        screen.alert(now);
         let lanes = self.lanes.stats();
         self.meter(|meters| meters.set_lanes(lanes));
         self.show();
