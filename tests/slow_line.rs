@@ -20,7 +20,7 @@ use kvmdesk::input::event::InputEvent;
 use kvmdesk::media::canvas::{Canvas, Colour, line_advance};
 use kvmdesk::media::capture::{Colours, FramePair, RawFrame, RawPlane, Source, SourceEvent, SourceState};
 use kvmdesk::media::encode::encoders::Encoders;
-use kvmdesk::media::pipeline::Pipeline;
+use kvmdesk::media::pipeline::{MaxSize, Pipeline};
 use kvmdesk::media::wake::WakeReceiver;
 use kvmdesk::net::stream::{Arrival, MessageStream, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
@@ -79,7 +79,7 @@ impl Scroll {
                 let words = seed.next_text(16).replace(['a', 'e', 'i', 'o', 'u', '2', '3'], " ");
                 let more = seed.next_text(24).replace(['b', 'c', 'd', '4', '5'], " ");
                 let line = line * line_advance(2);
-                page.text(16, line, 2, Colour::grey(200), &format!("$ {words} {more}"));
+                page.text(16, line, 2, Colour::grey(200), &format!("$ {words} {more} {words}"));
             }
             text.extend_from_slice(page.as_frame(Instant::now()).planes[0].data);
         }
@@ -182,8 +182,9 @@ fn serve(door: Arc<Door>, captured: Captured, stop: watch::Receiver<bool>) {
             let listener = tokio::net::TcpListener::bind((DEVICE, PORT)).await.unwrap();
             listens.send(()).unwrap();
             let (socket, controller) = listener.accept().await.unwrap();
-            let pipeline =
-                Pipeline::spawn_from(Box::new(Scroll::new(captured)), 60, Encoders::of_this_machine());
+            let source = Box::new(Scroll::new(captured));
+            // A loaded machine must not change the size, or the numbers in the pictures cannot be read.
+            let pipeline = Pipeline::spawn_sized(source, 60, MaxSize::Source, Encoders::of_this_machine());
             let (recording, _reports) = Recording::in_memory();
             let hid = HidWriter::spawn(Box::new(recording), HidSettings { keyboard_layout: "us".into() });
             let hid = Arc::new(hid);

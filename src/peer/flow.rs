@@ -19,7 +19,8 @@ const RATE_HOLDS: Duration = Duration::from_secs(2);
 const ROUND_TRIP_HOLDS: Duration = Duration::from_secs(10);
 /// A wait above this proves that the line carries no more than it just did.
 const CERTAIN: Duration = Duration::from_millis(150);
-/// The rate falls at most by this factor, and so often: one late echo is a lost packet, several are a slower line.
+/// The rate falls at most by this factor, and so often, and not for the first late echo: a lost packet holds echoes back
+/// and lets them all come at once, a slower line makes one after the other late.
 const FALL: f64 = 0.7;
 const FALL_EVERY: Duration = Duration::from_millis(100);
 /// A ping goes behind so many bytes (or an eighth of the window, if that is more), or behind fewer after this time.
@@ -67,7 +68,7 @@ pub struct Flow {
     probe: Probe,
     /// Rates in bytes a second that are still worth something, falling from front to back.
     rates: VecDeque<(f64, Instant)>,
-    fell_at: Instant,
+    late_since: Option<Instant>,
     waiting: Duration,
     /// The newest echo was of a full window.
     is_full: bool,
@@ -99,7 +100,7 @@ impl Flow {
             shortest: None,
             probe: Probe::Idle,
             rates: VecDeque::new(),
-            fell_at: now,
+            late_since: None,
             waiting: Duration::ZERO,
             is_full: false,
             has_echoes: false,
@@ -262,14 +263,15 @@ impl Flow {
     /// bytes wait long, the newest is the truth.
     fn measured(&mut self, rate: f64, is_full: bool, now: Instant) {
         let best = self.rate();
-        if is_full
-            && self.waiting > CERTAIN
-            && self.fell_at + FALL_EVERY <= now
-            && let Some(best) = best.filter(|best| rate < *best)
-        {
-            self.fell_at = now;
-            let fallen = rate.max(best * FALL);
-            self.rates.iter_mut().for_each(|(kept, _)| *kept = kept.min(fallen));
+        if self.waiting <= CERTAIN {
+            self.late_since = None;
+        } else if is_full && let Some(best) = best.filter(|best| rate < *best) {
+            let since = *self.late_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= FALL_EVERY {
+                self.late_since = Some(now);
+                let fallen = rate.max(best * FALL);
+                self.rates.iter_mut().for_each(|(kept, _)| *kept = kept.min(fallen));
+            }
         }
         // A line that is not asked for more tells nothing new; what was known of it stays.
         let is_useful = is_full || best.is_none_or(|best| rate >= best);
