@@ -148,9 +148,7 @@ impl Pipeline {
     pub fn spawn(settings: VideoSettings, card: watch::Receiver<TestCard>, encoders: Arc<Encoders>) -> Self {
         let source: Box<dyn Source> = match settings.source {
             SourceSettings::Pattern => Box::new(PatternSource::new(card)),
-            SourceSettings::V4l2(V4l2Settings { device, formats, edid: _ }) => {
-                Box::new(V4l2Source::with_formats(device, formats))
-            }
+            SourceSettings::V4l2(settings) => Box::new(V4l2Source::new(settings)),
         };
         Self::spawn_sized(source, settings.max_fps, settings.max_size, encoders)
     }

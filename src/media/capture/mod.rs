@@ -1,13 +1,13 @@
 //! Where pictures come from: a source is asked for its newest frame, lends it together with the one before it
 //! (held back, not copied, so that both can be compared), and says what the signal is. One file a source.
 
+pub mod ladder;
 pub mod pattern;
 pub mod v4l2;
-mod v4l2_stream;
-pub mod v4l2_sys;
 
 use std::time::Instant;
 
+use self::ladder::RungCounts;
 use super::wake::WakeReceiver;
 use crate::video::format::{PixelFormat, Resolution};
 use crate::video::signal::SignalState;
@@ -70,6 +70,45 @@ pub struct SourceState {
     pub resolution: Option<Resolution>,
 }
 
+/// A format that a device offers and that is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its FourCC.
+    pub fourcc: [u8; 4],
+    /// Why.
+    pub reason: String,
+}
+
+impl PassedOver {
+    /// The FourCC as text.
+    pub fn name(&self) -> String {
+        Self::name_of(self.fourcc)
+    }
+
+    /// Any FourCC as text. The highest bit of the last byte means big endian (kernel: v4l2_fourcc_be).
+    pub fn name_of(fourcc: [u8; 4]) -> String {
+        let [a, b, c, d] = fourcc;
+        let text: String = [a, b, c, d & 0x7f].iter().map(|byte| char::from(*byte)).collect();
+        let suffix = if d & 0x80 == 0 { "" } else { "-BE" };
+        format!("{}{suffix}", text.trim_end().escape_default())
+    }
+}
+
+/// What a source did to keep going, for `status` and `probe`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceReport {
+    /// Rungs of the recovery ladder that were taken; the first opening counts as one.
+    pub recovery: RungCounts,
+    /// Frames that were left out because they were damaged, cut off or of another size.
+    pub damaged: u64,
+    /// FourCC of what is captured.
+    pub format: Option<[u8; 4]>,
+    /// Formats that are not used, and why.
+    pub passed_over: Vec<PassedOver>,
+    /// Why the configured EDID is not shown, as a sentence.
+    pub edid_fault: Option<String>,
+}
+
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SourceEvent {
@@ -86,6 +125,11 @@ pub trait Source: Send {
     /// What the signal is now; does not block.
     fn state(&self) -> SourceState;
 
+    /// What it did to keep going.
+    fn report(&self) -> SourceReport {
+        SourceReport::default()
+    }
+
     /// Starts or stops taking frames. While asleep only the signal is watched.
     fn set_awake(&mut self, is_awake: bool);
 
@@ -95,11 +139,6 @@ pub trait Source: Send {
 
     /// Lends the newest frame after [`SourceEvent::Frame`]; the frame lent before becomes `previous`.
     fn frame(&mut self) -> Option<FramePair<'_>>;
-}
-
-/// The layout that a driver's FourCC stands for, if it is one that we use.
-pub fn layout_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
-    PixelFormat::ALL.into_iter().find(|pixels| v4l2_stream::fourccs(*pixels).any(|known| known == fourcc))
 }
 
 impl<'a> RawPlane<'a> {

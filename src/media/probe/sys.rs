@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::RawFd;
 
 use v4l::v4l_sys::{
-    V4L2_DV_INTERLACED, V4L2_FMT_FLAG_COMPRESSED, V4L2_FMT_FLAG_EMULATED, v4l2_capability, v4l2_dv_timings,
-    v4l2_edid, v4l2_fmtdesc, v4l2_fract, v4l2_frmivalenum, v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE,
-    v4l2_frmsizeenum, v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE, v4l2_input,
+    V4L2_DV_INTERLACED, v4l2_dv_timings, v4l2_edid, v4l2_fmtdesc, v4l2_fract, v4l2_frmivalenum,
+    v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE, v4l2_frmsizeenum,
+    v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE, v4l2_input,
 };
 use v4l::v4l2::vidioc;
 
-use crate::media::capture::v4l2_sys::{Api, call, zeroed};
+use crate::media::capture::v4l2::sys::{Api, call, zeroed};
 use crate::video::format::Resolution;
 
 /// Most entries that are asked for of any list.
@@ -25,22 +25,11 @@ const QUERY_DV_TIMINGS: vidioc::_IOC_TYPE =
     ((2u64 << 30) | ((size_of::<v4l2_dv_timings>() as u64) << 16) | ((b'V' as u64) << 8) | 99)
         as vidioc::_IOC_TYPE;
 
-/// Who a device is.
-#[derive(Debug)]
-pub struct Capability {
-    pub driver: String,
-    pub card: String,
-    pub bus: String,
-}
-
 /// One format on offer.
 #[derive(Debug)]
 pub struct Offer {
     pub fourcc: [u8; 4],
     pub description: String,
-    pub is_compressed: bool,
-    /// Made by libv4l out of another, not by the device.
-    pub is_emulated: bool,
 }
 
 /// The sizes of a format.
@@ -66,12 +55,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-pub fn capability(fd: RawFd) -> io::Result<Capability> {
-    let mut answer: v4l2_capability = zeroed();
-    call(fd, vidioc::VIDIOC_QUERYCAP, &mut answer)?;
-    Ok(Capability { driver: text(&answer.driver), card: text(&answer.card), bus: text(&answer.bus_info) })
-}
-
 pub fn offers(fd: RawFd, api: Api) -> Vec<Offer> {
     let mut found = vec![];
     for index in 0..MOST * 4 {
@@ -79,12 +62,8 @@ pub fn offers(fd: RawFd, api: Api) -> Vec<Offer> {
         if call(fd, vidioc::VIDIOC_ENUM_FMT, &mut answer).is_err() {
             break;
         }
-        found.push(Offer {
-            fourcc: answer.pixelformat.to_le_bytes(),
-            description: text(&answer.description),
-            is_compressed: answer.flags & V4L2_FMT_FLAG_COMPRESSED != 0,
-            is_emulated: answer.flags & V4L2_FMT_FLAG_EMULATED != 0,
-        });
+        found
+            .push(Offer { fourcc: answer.pixelformat.to_le_bytes(), description: text(&answer.description) });
     }
     found
 }

@@ -36,7 +36,7 @@ fn encode(rgb: &[u8], size: Resolution, set: impl Fn(&mut Compressor)) -> Vec<u8
 
 /// A picture with something in every block.
 fn textured(size: Resolution) -> Vec<u8> {
-    let at = |x: u32, y: u32| [(x * 7 + y) as u8, (y * 5 ^ x) as u8, (x + y * 3) as u8];
+    let at = |x: u32, y: u32| [(x * 7 + y) as u8, ((y * 5) ^ x) as u8, (x + y * 3) as u8];
     (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| at(x, y))).collect()
 }
 
