@@ -21,6 +21,9 @@ use super::listener::HalfOpenSlot;
 pub const SEND_LIMIT: Duration = Duration::from_secs(12);
 /// Longest time one payload may take in all, however slowly it flows.
 const SEND_LIMIT_IN_ALL: Duration = Duration::from_secs(60);
+/// The kernel takes no more as long as so many bytes wait for their turn in it, in bytes: what waits here instead can
+/// still be replaced by something newer.
+const UNSENT: u32 = 32 * 1024;
 /// Bytes read at a time.
 const READ_CHUNK: usize = 16 * 1024;
 /// A wire buffer that a large payload made bigger than this is given back.
@@ -66,6 +69,10 @@ impl MessageStream {
     /// The socket is already dead.
     pub fn from_tcp(socket: TcpStream) -> io::Result<Self> {
         socket.set_nodelay(true)?;
+        // Old kernels do without: the line is measured end to end anyway.
+        if let Err(error) = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT) {
+            tracing::debug!(%error, "the kernel does not bound what it takes before its turn");
+        }
         let (read, write) = socket.into_split();
         Ok(Self::from_halves(Box::new(read), Box::new(write)))
     }

@@ -40,10 +40,11 @@ impl Peer {
         }
         let encodes = self.displays.encodes();
         if encodes != self.agreement.announced {
+            let (old, new) = (supported_encoding(self.agreement.announced), supported_encoding(encodes));
             self.agreement.announced = encodes;
-            self.transmit(login::encode_misc(hbb::misc::Union::SupportedEncoding(supported_encoding(
-                encodes,
-            ))));
+            if old != new {
+                self.transmit(login::encode_misc(hbb::misc::Union::SupportedEncoding(new)));
+            }
             self.agree();
         }
         if is_changed {

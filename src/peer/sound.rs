@@ -80,7 +80,7 @@ impl Peer {
                 channels,
             })));
         }
-        let frame = hbb::AudioFrame { data: packet.data.to_vec(), ..Default::default() };
+        let frame = hbb::AudioFrame { data: packet.data.to_vec() };
         let message = encode_message(Union::AudioFrame(frame));
         self.flow.sent(message.len(), false, self.now);
         self.out.push_back(Output::TransmitSound(Bytes::from(message)));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kvmdesk::wire::message::hbb;
 
 use super::machine::{Machine, PATIENCE, say};
-use super::{CONFIG, PASSWORD, Session, boot, start, stop};
+use super::{CONFIG, PASSWORD, Session, start, stop};
 use crate::support::controller::Union;
 
 /// Samples a channel of a packet.
@@ -17,30 +17,31 @@ const FRAMES: usize = 480;
 const HERTZ: f64 = 1000.0;
 const PEAK: f64 = 8000.0;
 
-#[test]
-fn a_board_with_a_sound_card_is_heard() {
-    let Some(machine) = boot() else { return };
-    set_up(&machine);
+/// Silence is not sent, a tone is heard as it was played, and nobody who listens costs no device.
+pub fn walk_through(machine: &Machine) {
+    set_up(machine);
     let report = machine.run(&format!("kvmdesk probe --config {CONFIG}"));
     assert!(report.contains("plughw:CARD=hdmi,DEV=1"), "{report}");
     say(&format!("the guest's probe:\n{report}"));
-    start(&machine);
-    let mut session = Session::log_in(&machine);
+    start(machine);
+    let mut session = Session::log_in(machine);
 
-    session.until("silence is captured", |s| {
-        let audio = s.status("/target/audio");
-        (audio["state"] == "silent" && audio["silent"].as_u64() > Some(0)).then_some(())
+    wait_for(&mut session, "silence is captured", |audio| {
+        audio["state"] == "silent" && audio["silent"].as_u64() > Some(0)
     });
     assert_eq!(session.status("/target/audio")["packets"], 0, "silence is not sent");
     assert!(!session.app.inbox.iter().any(|m| matches!(m, Union::AudioFrame(_))));
     say("ok: silence is captured and not sent");
 
-    machine.run(&format!("/host/tone /dev/snd/pcmC0D0p {HERTZ} {PEAK} >/tmp/tone.log 2>&1 </dev/null & echo $! >/tmp/tone.pid"));
+    machine.run(&format!(
+        "/host/tone /dev/snd/pcmC0D0p {HERTZ} {PEAK} >/tmp/tone.log 2>&1 </dev/null & echo $! >/tmp/tone.pid"
+    ));
     let format = session.app.wait_for(PATIENCE, |message| match message {
         Union::Misc(hbb::Misc { union: Some(hbb::misc::Union::AudioFormat(format)) }) => Some(*format),
         _ => None,
     });
-    let format = format.unwrap_or_else(|e| panic!("{e}; the player said {}", machine.run("cat /tmp/tone.log")));
+    let format =
+        format.unwrap_or_else(|e| panic!("{e}; the player said {}", machine.run("cat /tmp/tone.log")));
     assert_eq!((format.sample_rate, format.channels), (48_000, 2));
     let loudest = hear(&mut session);
     assert!((PEAK * 0.9..PEAK * 1.1).contains(&loudest), "loudness {loudest}");
@@ -51,7 +52,7 @@ fn a_board_with_a_sound_card_is_heard() {
     say(&machine.run(&format!("kvmdesk status --config {CONFIG}")));
 
     session.in_guest("kill $(cat /tmp/tone.pid)");
-    session.until("silence again", |s| (s.status("/target/audio/state") == "silent").then_some(()));
+    wait_for(&mut session, "silence again", |audio| audio["state"] == "silent");
     drop(session);
     let asleep = || machine.run(&format!("kvmdesk status --config {CONFIG}"));
     let give_up = Instant::now() + PATIENCE;
@@ -62,7 +63,20 @@ fn a_board_with_a_sound_card_is_heard() {
     let closed = machine.run("cat /proc/asound/card0/pcm1c/sub0/status");
     assert_eq!(closed.trim(), "closed", "nobody listens: the device is free");
     say("ok: silence ends the sound, and the last listener closes the device");
-    stop(&machine);
+    stop(machine);
+}
+
+/// Asks for the sound's status until it is as it should be, while the controller goes on.
+fn wait_for(session: &mut Session<'_>, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let audio = session.status("/target/audio");
+        if is_so(&audio) {
+            return;
+        }
+        assert!(Instant::now() < give_up, "never came: {what}; {audio}");
+        session.app.idle(Duration::from_millis(100)).unwrap();
+    }
 }
 
 /// Decodes until a packet is the tone at its full loudness; its amplitude. An emulated card loses samples, so that not
