@@ -127,6 +127,28 @@ fn faults_outside_the_file_name_their_source() {
 }
 
 #[test]
+fn sound_belongs_to_the_first_capture_device_unless_named() {
+    use kvmdesk::media::audio::{AudioDevice, AudioSettings};
+    let audio = |text: &str| resolve(text, &[], &Overrides::default()).map(|s| s.audio);
+    assert_eq!(audio("[video]\nsource = \"pattern\"\n").unwrap(), None, "a test card makes no sound");
+    assert_eq!(audio("[audio]\ndevice = \"off\"\n").unwrap(), None);
+    let named = audio("[audio]\ndevice = \"hw:1,0\"\n");
+    let beside = audio("[video]\ndevice = \"/dev/video3\"\n").unwrap();
+    if cfg!(feature = "sound") {
+        let of = |device| Some(AudioSettings { device });
+        assert_eq!(named.unwrap(), of(AudioDevice::Named("hw:1,0".into())));
+        assert_eq!(beside, of(AudioDevice::Beside("/dev/video3".into())));
+    } else {
+        let error = named.unwrap_err().to_string();
+        assert!(
+            error.starts_with("test.toml:2: audio.device: this kvmdesk was built without sound"),
+            "{error}"
+        );
+        assert_eq!(beside, None);
+    }
+}
+
+#[test]
 fn nothing_is_open_unless_asked_for() {
     let settings = resolve("", &[], &Overrides::default()).unwrap();
     assert!(settings.server.is_none() && settings.direct.is_none() && !settings.is_lan_discovery_on);

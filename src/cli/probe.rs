@@ -9,10 +9,13 @@ use serde::Serialize;
 use crate::config::settings::{HidChoice, Settings};
 use crate::hid::configfs::{self, KernelPaths};
 use crate::media::audio::{AudioDevice, cards};
+use crate::media::capture::PassedOver as PassedOverFormat;
+use crate::media::capture::v4l2::V4l2Settings;
+use crate::media::capture::v4l2::choose::Mode;
+use crate::media::capture::v4l2::device;
 use crate::media::encode::encoders::{CandidateReport, CandidateState, Encoders};
 use crate::media::pipeline::{SourceSettings, VideoSettings};
 use crate::media::probe::{self, CaptureDevice, PassedOver};
-use crate::video::format::PixelFormat;
 use crate::video::frame::Codec;
 
 use super::args::{Place, Probe};
@@ -119,7 +122,10 @@ fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
     let usb_controllers = usb_controllers();
     let displays = settings.map_or(&[][..], |s| &s.displays);
     let choice = Choice {
-        displays: displays.iter().map(|display| choose_display(display, &captures, &passed_over)).collect(),
+        displays: displays
+            .iter()
+            .map(|display| choose_display(display, &captures, &passed_over, first_mode))
+            .collect(),
         sound: choose_sound(settings, &sound_cards),
         hands: choose_hands(settings, &usb_controllers),
     };
@@ -182,10 +188,16 @@ fn encoders() -> Vec<EncoderLine> {
         .collect()
 }
 
+/// The mode of a device that is tried first; `None` if there is none that may be used.
+fn first_mode(settings: &V4l2Settings) -> Option<Mode> {
+    device::probe(settings.clone()).ok()?.modes.first().copied()
+}
+
 fn choose_display(
     display: &VideoSettings,
     captures: &[CaptureDevice],
     passed_over: &[PassedOver],
+    first_mode: impl Fn(&V4l2Settings) -> Option<Mode>,
 ) -> DisplayChoice {
     let nothing = |note: String| DisplayChoice { chosen: Chosen { device: None, note }, format: None };
     let settings = match &display.source {
@@ -198,15 +210,16 @@ fn choose_display(
     let shown = settings.device.display();
     let node = std::fs::canonicalize(&settings.device).unwrap_or_else(|_| settings.device.clone());
     if let Some(capture) = captures.iter().find(|capture| capture.device == node) {
-        let Some(format) = capture.best_format(&settings.formats) else {
+        let Some(mode) = first_mode(settings) else {
             return nothing(format!("{shown} offers no format that may be used{}", instead(captures, &node)));
         };
-        let note = match (&capture.signal.resolution, capture.signal.notice) {
-            (Some(size), "") => format!("{} at {size}", format.fourcc),
-            (_, "") => format.fourcc.clone(),
-            (_, notice) => format!("{}. {notice}", format.fourcc),
+        let format = PassedOverFormat::name_of(mode.fourcc);
+        let rate = mode.fps().map_or_else(String::new, |fps| format!(", {fps} frames a second"));
+        let note = match capture.signal.notice {
+            "" => format!("{format} {}{rate}", mode.size),
+            notice => format!("{format}. {notice}"),
         };
-        let format = Some(format.fourcc.clone());
+        let format = Some(format);
         return DisplayChoice { chosen: Chosen { device: Some(shown.to_string()), note }, format };
     }
     match passed_over.iter().find(|other| other.device == node) {
@@ -217,7 +230,8 @@ fn choose_display(
 
 /// Another capture device that would do, as the end of a sentence.
 fn instead(captures: &[CaptureDevice], not: &Path) -> String {
-    let other = captures.iter().find(|c| c.device != not && c.best_format(&PixelFormat::ALL).is_some());
+    let other =
+        captures.iter().find(|c| c.device != not && c.formats.iter().any(|f| f.passed_over.is_none()));
     other.map_or_else(String::new, |other| {
         let path = other.stable_path.as_ref().unwrap_or(&other.device);
         format!("; set video.device = \"{}\" to use {}", path.display(), other.name)

@@ -1,22 +1,16 @@
 //! What is chosen, and how it is told.
 
 use super::*;
-use crate::media::capture::layout_of;
-use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::pipeline::MaxSize;
 use crate::media::probe::{Edid, Format, Signal, Size};
 
 fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
-    let format = |fourcc: &&str| {
-        let layout = layout_of(fourcc.as_bytes().try_into().unwrap());
-        Format {
-            fourcc: (*fourcc).to_owned(),
-            description: "words".into(),
-            passed_over: layout.is_none().then(|| "this layout is not known".to_owned()),
-            layout,
-            sizes: (1..=6).map(|n| Size { width: n * 320, height: n * 180, most_fps: Some(30.0) }).collect(),
-            range: None,
-        }
+    let format = |fourcc: &&str| Format {
+        fourcc: (*fourcc).to_owned(),
+        description: "words".into(),
+        passed_over: (*fourcc != "YUYV").then(|| "this layout is not known".to_owned()),
+        sizes: (1..=6).map(|n| Size { width: n * 320, height: n * 180, most_fps: Some(30.0) }).collect(),
+        range: None,
     };
     CaptureDevice {
         device: device.into(),
@@ -40,19 +34,33 @@ fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
 }
 
 fn v4l2(device: &str) -> VideoSettings {
-    let formats = PixelFormat::ALL.to_vec();
-    let source = SourceSettings::V4l2(V4l2Settings { device: device.into(), formats, edid: None });
+    let settings = V4l2Settings { device: device.into(), formats: vec![], edid: None };
+    let source = SourceSettings::V4l2(settings);
     VideoSettings { source, max_fps: 30, max_size: MaxSize::Auto }
+}
+
+/// What the device with a format that does is set to.
+fn yuyv(settings: &V4l2Settings) -> Option<Mode> {
+    let mode = Mode {
+        fourcc: *b"YUYV",
+        pixels: crate::video::format::PixelFormat::Yuyv,
+        size: crate::video::format::Resolution::new(1920, 1080),
+        interval: Some((1, 30)),
+    };
+    settings.device.ends_with("video5").then_some(mode)
 }
 
 #[test]
 fn a_device_that_does_is_chosen_and_one_that_does_not_says_which_would() {
     let captures = [capture("/nonexistent/video4", &["XXXX"]), capture("/nonexistent/video5", &["YUYV"])];
     let other = PassedOver { device: "/nonexistent/video6".into(), reason: "it cannot be asked".into() };
-    let choose = |device: &str| choose_display(&v4l2(device), &captures, std::slice::from_ref(&other));
+    let choose = |device: &str| choose_display(&v4l2(device), &captures, std::slice::from_ref(&other), yuyv);
     let good = choose("/nonexistent/video5");
     assert_eq!(good.chosen.device.as_deref(), Some("/nonexistent/video5"));
-    assert_eq!((good.chosen.note.as_str(), good.format.as_deref()), ("YUYV at 1920x1080", Some("YUYV")));
+    assert_eq!(
+        (good.chosen.note.as_str(), good.format.as_deref()),
+        ("YUYV 1920x1080, 30 frames a second", Some("YUYV"))
+    );
     for (device, why) in [
         ("/nonexistent/video4", "offers no format"),
         ("/nonexistent/video6", "it cannot be asked"),
@@ -83,7 +91,7 @@ fn the_gadget_s_own_port_comes_first_then_a_free_one() {
 fn the_text_tells_what_the_report_holds() {
     let captures = vec![capture("/nonexistent/video5", &["YUYV", "XXXX", "ZZZZ"])];
     let choice = Choice {
-        displays: vec![choose_display(&v4l2("/nonexistent/video5"), &captures, &[])],
+        displays: vec![choose_display(&v4l2("/nonexistent/video5"), &captures, &[], yuyv)],
         sound: choose_sound(None, &[]),
         hands: choose_hands(None, &[]),
     };
@@ -118,7 +126,7 @@ fn the_text_tells_what_the_report_holds() {
         "* H.264  one                60 %  good: note",
         "not on this machine: two",
         "! a fault",
-        "Picture    /nonexistent/video5: YUYV at 1920x1080",
+        "Picture    /nonexistent/video5: YUYV 1920x1080, 30 frames a second",
         "Encoders   H.264 by one",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");

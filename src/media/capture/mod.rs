@@ -141,11 +141,6 @@ pub trait Source: Send {
     fn frame(&mut self) -> Option<FramePair<'_>>;
 }
 
-/// The layout that a driver's FourCC stands for, if it is one that we use.
-pub fn layout_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
-    v4l2::stream::pixels_of(fourcc)
-}
-
 impl<'a> RawPlane<'a> {
     /// A plane that is not there.
     pub const EMPTY: RawPlane<'static> = RawPlane { data: &[], stride: 0 };

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::capture::layout_of;
-use super::capture::v4l2::sys::{self as v4l2_sys, Api};
-use crate::video::format::{PixelFormat, Resolution};
+use super::capture::PassedOver as PassedOverFormat;
+use super::capture::v4l2::sys::{Api, capability};
+use super::capture::v4l2::{V4l2Settings, device};
+use crate::video::format::Resolution;
 use crate::video::signal::SignalState;
 
 /// A node in `/dev` that may capture video.
@@ -87,9 +88,6 @@ pub struct Format {
     pub description: String,
     /// Why it is not used; `None` if it could be.
     pub passed_over: Option<String>,
-    /// The layout it holds.
-    #[serde(skip)]
-    pub layout: Option<PixelFormat>,
     /// Sizes, as far as they are listed.
     pub sizes: Vec<Size>,
     /// Smallest and largest size where anything between will do.
@@ -144,8 +142,10 @@ fn video_nodes(dev: &Path) -> Vec<PathBuf> {
 fn look(device: &Path, openers: &[(PathBuf, String)]) -> io::Result<Option<CaptureDevice>> {
     let node = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(device)?;
     let fd = node.as_raw_fd();
-    let who = v4l2_sys::capability(fd)?;
+    let who = capability(fd)?;
     let Some(api) = who.api else { return Ok(None) };
+    let settings = V4l2Settings { device: device.to_owned(), formats: vec![], edid: None };
+    let facts = device::probe(settings)?;
     let input = sys::input(fd);
     let number = input.as_ref().map_or(0, |(number, _)| *number);
     Ok(Some(CaptureDevice {
@@ -159,7 +159,7 @@ fn look(device: &Path, openers: &[(PathBuf, String)]) -> io::Result<Option<Captu
         in_use_by: openers.iter().filter(|(node, _)| node == device).map(|(_, who)| who.clone()).collect(),
         signal: signal(fd),
         edid: edid(fd, number),
-        formats: formats(fd, api),
+        formats: formats(fd, api, &facts.passed_over),
     }))
 }
 
@@ -212,18 +212,11 @@ fn monitor_name(edid: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn formats(fd: i32, api: Api) -> Vec<Format> {
+fn formats(fd: i32, api: Api, passed_over: &[PassedOverFormat]) -> Vec<Format> {
     let offers = sys::offers(fd, api).into_iter();
     let formats = offers.map(|offer| {
-        let layout = layout_of(offer.fourcc);
-        let passed_over = match layout {
-            _ if offer.is_emulated => Some("the driver makes it out of another one".to_owned()),
-            Some(_) => None,
-            None if offer.is_compressed => {
-                Some("compressed in a way that would have to be decoded first".to_owned())
-            }
-            None => Some("this layout is not known".to_owned()),
-        };
+        let passed_over =
+            passed_over.iter().find(|one| one.fourcc == offer.fourcc).map(|one| one.reason.clone());
         let (sizes, range) = match sys::sizes(fd, offer.fourcc) {
             sys::Sizes::Listed(listed) => {
                 let with_rate = |size: Resolution| Size {
@@ -235,20 +228,10 @@ fn formats(fd: i32, api: Api) -> Vec<Format> {
             }
             sys::Sizes::Range(least, most) => (vec![], Some([least.to_string(), most.to_string()])),
         };
-        let fourcc = String::from_utf8_lossy(&offer.fourcc).trim().to_owned();
-        Format { fourcc, description: offer.description, passed_over, layout, sizes, range }
+        let fourcc = PassedOverFormat::name_of(offer.fourcc);
+        Format { fourcc, description: offer.description, passed_over, sizes, range }
     });
     formats.collect()
-}
-
-impl CaptureDevice {
-    /// The format that is tried first, of layouts in order of preference.
-    pub fn best_format(&self, preferred: &[PixelFormat]) -> Option<&Format> {
-        let usable = |layout: &PixelFormat| {
-            self.formats.iter().find(|f| f.passed_over.is_none() && f.layout == Some(*layout))
-        };
-        preferred.iter().find_map(usable)
-    }
 }
 
 /// A link to the node that names where it is plugged in, else one that names what it is.
@@ -290,47 +273,11 @@ fn openers() -> Vec<(PathBuf, String)> {
 mod tests {
     use super::*;
 
-    fn format(fourcc: &str) -> Format {
-        let layout = layout_of(fourcc.as_bytes().try_into().unwrap());
-        Format {
-            fourcc: fourcc.into(),
-            description: String::new(),
-            passed_over: layout.is_none().then(|| "unknown".into()),
-            layout,
-            sizes: vec![],
-            range: None,
-        }
-    }
-
     #[test]
-    fn the_preferred_layout_is_chosen_under_any_of_its_names() {
+    fn what_does_not_answer_is_unknown() {
         let signal = signal(-1);
-        assert_eq!((signal.state, signal.resolution), ("unknown", None));
-        let mut device = CaptureDevice {
-            device: "/dev/video0".into(),
-            stable_path: None,
-            name: String::new(),
-            driver: String::new(),
-            bus: String::new(),
-            input: None,
-            is_multi_planar: true,
-            in_use_by: vec![],
-            signal: Signal {
-                state: "unknown",
-                notice: "",
-                resolution: None,
-                fps: None,
-                is_interlaced: false,
-            },
-            edid: edid(-1, 0),
-            formats: ["H264", "BGR3", "NM12"].map(format).into(),
-        };
-        let best =
-            |device: &CaptureDevice, of: &[PixelFormat]| device.best_format(of).map(|f| f.fourcc.clone());
-        assert_eq!(best(&device, &PixelFormat::ALL).as_deref(), Some("NM12"));
-        assert_eq!(best(&device, &[PixelFormat::Bgr24, PixelFormat::Nv12]).as_deref(), Some("BGR3"));
-        device.formats.truncate(1);
-        assert_eq!(best(&device, &PixelFormat::ALL), None);
+        assert_eq!((signal.state, signal.notice, signal.resolution), ("unknown", "", None));
+        assert_eq!(edid(-1, 0).state, "none");
     }
 
     #[test]

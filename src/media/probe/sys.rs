@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::RawFd;
 
 use v4l::v4l_sys::{
-    V4L2_DV_INTERLACED, V4L2_FMT_FLAG_COMPRESSED, V4L2_FMT_FLAG_EMULATED, v4l2_dv_timings, v4l2_edid,
-    v4l2_fmtdesc, v4l2_fract, v4l2_frmivalenum, v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE,
-    v4l2_frmsizeenum, v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE, v4l2_input,
+    V4L2_DV_INTERLACED, v4l2_dv_timings, v4l2_edid, v4l2_fmtdesc, v4l2_fract, v4l2_frmivalenum,
+    v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE, v4l2_frmsizeenum,
+    v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE, v4l2_input,
 };
 use v4l::v4l2::vidioc;
 
@@ -30,9 +30,6 @@ const QUERY_DV_TIMINGS: vidioc::_IOC_TYPE =
 pub struct Offer {
     pub fourcc: [u8; 4],
     pub description: String,
-    pub is_compressed: bool,
-    /// Made by libv4l out of another, not by the device.
-    pub is_emulated: bool,
 }
 
 /// The sizes of a format.
@@ -65,12 +62,8 @@ pub fn offers(fd: RawFd, api: Api) -> Vec<Offer> {
         if call(fd, vidioc::VIDIOC_ENUM_FMT, &mut answer).is_err() {
             break;
         }
-        found.push(Offer {
-            fourcc: answer.pixelformat.to_le_bytes(),
-            description: text(&answer.description),
-            is_compressed: answer.flags & V4L2_FMT_FLAG_COMPRESSED != 0,
-            is_emulated: answer.flags & V4L2_FMT_FLAG_EMULATED != 0,
-        });
+        found
+            .push(Offer { fourcc: answer.pixelformat.to_le_bytes(), description: text(&answer.description) });
     }
     found
 }

@@ -18,7 +18,7 @@ mod find;
 mod hidraw;
 mod receiver;
 mod stick;
-pub(in crate::media) mod stream;
+mod stream;
 pub(in crate::media) mod sys;
 
 /// What a capture device is opened with.
