@@ -3,10 +3,11 @@
 
 use super::clips::{Clip, Scene};
 use super::clock::{self, percentile};
-use super::decode::{self, Decoder};
 use super::lane::Lane;
 use super::quality::{self, Plane, compare};
 use super::source::Source;
+use crate::media::encode::decode::{self, Decoder};
+use crate::media::picture::I420Picture;
 use crate::video::format::Resolution;
 
 /// Frames that a lane goes through before it is another's turn; that many are in memory.
@@ -62,7 +63,7 @@ struct Runner {
     at: usize,
     lane: Box<dyn Lane>,
     decoder: Option<Box<dyn Decoder>>,
-    shown: Vec<u8>,
+    shown: Option<I420Picture>,
     likeness: quality::Likeness,
 }
 
@@ -107,7 +108,7 @@ fn run_frames(
         contenders.iter().map(|contender| Some(Tally::new(&contender.name, frames))).collect();
     for round in 0..=rounds {
         let looks = round == 0;
-        let mut runners = open_all(contenders, &mut tallies, size, looks, notes);
+        let mut runners = open_all(contenders, &mut tallies, looks, notes);
         for tally in tallies.iter_mut().flatten().filter(|_| !looks) {
             tally.measured.cpu_ms.push(0.0);
         }
@@ -138,7 +139,6 @@ fn run_frames(
 fn open_all(
     contenders: &[Contender],
     tallies: &mut [Option<Tally>],
-    size: Resolution,
     looks: bool,
     notes: &mut Vec<String>,
 ) -> Vec<Runner> {
@@ -148,9 +148,12 @@ fn open_all(
             continue;
         }
         let opened = (contender.open)().and_then(|lane| {
-            let decoder = if looks { Some(decode::open(lane.codec(), size)?) } else { None };
+            let decoder = decode::open(lane.codec()).filter(|_| looks);
+            if looks && decoder.is_none() {
+                return Err(format!("nothing on this machine decodes {}, to see how it looks", lane.codec()));
+            }
             let likeness = quality::Likeness { ssim: 0.0, mse: 0.0 };
-            Ok(Runner { at, lane, decoder, shown: vec![], likeness })
+            Ok(Runner { at, lane, decoder, shown: None, likeness })
         });
         match opened {
             Ok(runner) => runners.push(runner),
@@ -196,7 +199,7 @@ impl Runner {
                             "frame {index} is a key frame or not, against what was asked for"
                         ));
                     }
-                    self.decode(&sent.data, frame.size())?;
+                    self.decode(&sent.data)?;
                 }
                 if is_new {
                     self.look(frame)?;
@@ -221,26 +224,21 @@ impl Runner {
         Ok(())
     }
 
-    fn decode(&mut self, data: &[u8], size: Resolution) -> Result<(), String> {
-        let (width, height) = (size.width as usize, size.height as usize);
-        let Some(decoder) = &mut self.decoder else { return Ok(()) };
-        let shown = &mut self.shown;
-        decoder.decode(data, &mut |plane: Plane<'_>| {
-            shown.clear();
-            for row in 0..height {
-                let start = row * plane.stride;
-                shown.extend_from_slice(plane.data.get(start..start + width).unwrap_or_default());
-            }
-        })
+    fn decode(&mut self, data: &[u8]) -> Result<(), String> {
+        if let Some(decoder) = &mut self.decoder {
+            self.shown = Some(decoder.decode(data).map_err(|error| error.to_string())?);
+        }
+        Ok(())
     }
 
     fn look(&mut self, frame: &Source) -> Result<(), String> {
         let Resolution { width, height } = frame.size();
-        let (width, height) = (width as usize, height as usize);
-        let (shown, wanted) =
-            (Plane { data: &self.shown, stride: width }, Plane { data: frame.luma(), stride: width });
-        self.likeness =
-            compare(shown, wanted, width, height).ok_or("it decodes to a picture of another size")?;
+        let shown = self.shown.as_ref().filter(|shown| shown.resolution() == frame.size());
+        let shown = shown.ok_or("it decodes to a picture of another size")?;
+        let stride = width as usize;
+        let (shown, wanted) = (Plane { data: shown.y(), stride }, Plane { data: frame.luma(), stride });
+        let likeness = compare(shown, wanted, width as usize, height as usize);
+        self.likeness = likeness.ok_or("it is too small to be compared")?;
         Ok(())
     }
 }
@@ -280,12 +278,13 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::bench::entrants;
+    use crate::video::frame::Codec;
 
     #[test]
     fn lanes_send_what_changed_and_it_looks_right() {
         let size = Resolution::new(640, 480);
         let mut notes = vec![];
-        let contenders = entrants::all(size, &mut notes);
+        let contenders = entrants::all(size, &[("openh264", Codec::H264)], &mut notes);
         let mut done = 0.0;
         let measured =
             run_frames(Clip::Drag, 3, size, &contenders, 2, &mut notes, &mut |part| done = part).unwrap();
@@ -307,7 +306,7 @@ mod tests {
     fn an_unchanged_picture_sends_nothing() {
         let size = Resolution::new(320, 240);
         let mut notes = vec![];
-        let contenders = entrants::all(size, &mut notes);
+        let contenders = entrants::all(size, &[("openh264", Codec::H264)], &mut notes);
         // The cursor is beyond this small screen, and the clock stands for the first second.
         let measured = run_frames(Clip::Idle, 9, size, &contenders, 1, &mut notes, &mut |_| ()).unwrap();
         for one in &measured {

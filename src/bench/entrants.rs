@@ -2,7 +2,7 @@
 
 use super::contest::Contender;
 use super::ours::Ours;
-use crate::media::encode::encoders::Encoders;
+use crate::media::encode::encoders::{CandidateState, Encoders};
 use crate::video::format::Resolution;
 use crate::video::frame::Codec;
 
@@ -13,19 +13,38 @@ pub const REFERENCE_RATE: &str = "reference, constant rate";
 /// Our quantisers, on the scale of H.264, finest first.
 pub const QUANTISERS: [u8; 3] = [24, 27, 30];
 
+/// Those that are measured over every clip; the others over the session alone.
+pub const EVERYWHERE: [&str; 3] = ["openh264", "x264enc", "vp9enc"];
+
 /// The name of one of our encoders at a quantiser.
 pub fn name(encoder: &str, quantiser: u8) -> String {
     format!("{encoder} at {quantiser}")
 }
 
-/// Names and codecs of our encoders that open at this size.
-pub fn encoders(size: Resolution, notes: &mut Vec<String>) -> Vec<(&'static str, Codec)> {
-    let _ = (&size, &notes);
-    vec![("openh264", Codec::H264)]
+/// Names and codecs of our encoders that take part at this size: every one of H.264, of the other codecs the first that
+/// works, or just those of `only`. Why one that is there does not take part, is in `notes`.
+pub fn encoders(size: Resolution, only: &[String], notes: &mut Vec<String>) -> Vec<(&'static str, Codec)> {
+    let encoders = Encoders::of_this_machine();
+    let mut taken: Vec<(&'static str, Codec)> = vec![];
+    for one in encoders.report() {
+        let is_wanted = if only.is_empty() {
+            one.codec == Codec::H264 || taken.iter().all(|(_, codec)| *codec != one.codec)
+        } else {
+            only.iter().any(|name| name == one.name)
+        };
+        if !is_wanted || one.state == CandidateState::NotThere {
+            continue;
+        }
+        match encoders.open_named(one.name, size) {
+            Ok(_) => taken.push((one.name, one.codec)),
+            Err(error) => notes.push(format!("{}: {error}", one.name)),
+        }
+    }
+    taken
 }
 
 /// All who take part.
-pub fn all(size: Resolution, notes: &mut Vec<String>) -> Vec<Contender> {
+pub fn all(size: Resolution, encoders: &[(&'static str, Codec)], notes: &mut Vec<String>) -> Vec<Contender> {
     let mut contenders = vec![];
     #[cfg(feature = "gstreamer")]
     {
@@ -48,13 +67,13 @@ pub fn all(size: Resolution, notes: &mut Vec<String>) -> Vec<Contender> {
     notes.push(
         "This build has no GStreamer: there is no reference to compare with, only our own figures.".into(),
     );
-    for (encoder, codec) in encoders(size, notes) {
+    for (encoder, _) in encoders.iter().copied() {
         for quantiser in QUANTISERS {
             contenders.push(Contender {
                 name: name(encoder, quantiser),
                 off_ms: 0.0,
                 open: Box::new(move || {
-                    let opened = Encoders::of_this_machine().open(codec, size);
+                    let opened = Encoders::of_this_machine().open_named(encoder, size);
                     Ok(Box::new(Ours::new(opened.map_err(|error| error.to_string())?, quantiser)))
                 }),
             });

@@ -7,23 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::{ElementExt as _, PadExt as _, PadExtManual as _};
 
-/// What came out of an element.
-#[derive(Debug, Default)]
-struct Output {
-    buffers: Vec<gst::Buffer>,
-    caps: Option<gst::Caps>,
-}
-
 /// An element with a pad in front and one behind.
 #[derive(Debug)]
 pub struct Harness {
     element: gst::Element,
     front: gst::Pad,
     behind: gst::Pad,
-    output: Arc<Mutex<Output>>,
+    output: Arc<Mutex<Vec<gst::Buffer>>>,
 }
 
-fn lock(output: &Mutex<Output>) -> MutexGuard<'_, Output> {
+fn lock(output: &Mutex<Vec<gst::Buffer>>) -> MutexGuard<'_, Vec<gst::Buffer>> {
     output.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -37,20 +30,15 @@ impl Harness {
             .factory()
             .map_or_else(String::new, |factory| gst::prelude::GstObjectExt::name(&factory).to_string());
         let refused = |what: &str| format!("{name} does not {what}");
-        let output = Arc::new(Mutex::new(Output::default()));
+        let output = Arc::new(Mutex::new(vec![]));
         let front = gst::Pad::builder(gst::PadDirection::Src).build();
-        let (chained, told) = (output.clone(), output.clone());
+        let chained = output.clone();
         let behind = gst::Pad::builder(gst::PadDirection::Sink)
             .chain_function(move |_, _, buffer| {
-                lock(&chained).buffers.push(buffer);
+                lock(&chained).push(buffer);
                 Ok(gst::FlowSuccess::Ok)
             })
-            .event_function(move |_, _, event| {
-                if let gst::EventView::Caps(caps) = event.view() {
-                    lock(&told).caps = Some(caps.caps_owned());
-                }
-                true
-            })
+            .event_function(|_, _, _| true)
             .build();
         let this = Self { element, front, behind, output };
         let pad = |name| this.element.static_pad(name).ok_or_else(|| refused(&format!("have a pad {name}")));
@@ -72,12 +60,7 @@ impl Harness {
     /// A sentence.
     pub fn push(&self, buffer: gst::Buffer) -> Result<Vec<gst::Buffer>, String> {
         self.front.push(buffer).map_err(|error| format!("an element failed: {error}"))?;
-        Ok(std::mem::take(&mut lock(&self.output).buffers))
-    }
-
-    /// The caps of what comes out, once something did.
-    pub fn caps(&self) -> Option<gst::Caps> {
-        lock(&self.output).caps.clone()
+        Ok(std::mem::take(&mut *lock(&self.output)))
     }
 }
 

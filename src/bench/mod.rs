@@ -4,7 +4,6 @@
 mod clips;
 mod clock;
 mod contest;
-mod decode;
 mod desktop;
 mod entrants;
 #[cfg(feature = "gstreamer")]
@@ -36,6 +35,10 @@ const SIZE: Resolution = Resolution::new(1920, 1080);
 pub struct Options {
     /// These clips; all if there is none.
     pub clips: Vec<Clip>,
+    /// Our encoders of these names; a sensible choice if there is none.
+    pub encoders: Vec<String>,
+    /// How often the session is measured.
+    pub rounds: u32,
     /// The program to start for the memory of a process of its own, `kvmdesk`.
     pub program: PathBuf,
 }
@@ -43,14 +46,12 @@ pub struct Options {
 /// How much is measured, smaller in tests.
 struct Scale {
     size: Resolution,
-    session_rounds: u32,
     clip_rounds: u32,
     step_rounds: usize,
     latency_frames: u32,
 }
 
-const FULL: Scale =
-    Scale { size: SIZE, session_rounds: 5, clip_rounds: 2, step_rounds: 101, latency_frames: 300 };
+const FULL: Scale = Scale { size: SIZE, clip_rounds: 1, step_rounds: 101, latency_frames: 300 };
 
 /// Measures. `progress` is told what is being done and which part of it is, 0 to 1.
 ///
@@ -87,14 +88,18 @@ fn run_scaled(
     progress("latency", 0.0);
     let latency = noted("latency", live::latency(Clip::Scroll, scale.size, scale.latency_frames), &mut notes);
 
-    let encoders = entrants::encoders(scale.size, &mut notes);
+    let encoders = entrants::encoders(scale.size, &options.encoders, &mut notes);
     let mut clips = BTreeMap::new();
     for clip in Clip::ALL {
         if !options.clips.is_empty() && !options.clips.contains(&clip) {
             continue;
         }
-        let rounds = if clip == Clip::Session { scale.session_rounds } else { scale.clip_rounds };
-        let contenders = entrants::all(scale.size, &mut notes);
+        let is_session = clip == Clip::Session;
+        let rounds = if is_session { options.rounds } else { scale.clip_rounds };
+        let is_in =
+            |name: &str| is_session || entrants::EVERYWHERE.contains(&name) || !options.encoders.is_empty();
+        let encoders: Vec<_> = encoders.iter().copied().filter(|(name, _)| is_in(name)).collect();
+        let contenders = entrants::all(scale.size, &encoders, &mut notes);
         let mut told = |part| progress(clip.name(), part);
         let measured = contest::run(clip, scale.size, &contenders, rounds, &mut notes, &mut told)?;
         clips.insert(clip.name(), clip_report(&measured, &encoders));
@@ -102,7 +107,8 @@ fn run_scaled(
     let session_mix = clips.get(Clip::Session.name()).map(|clip| clip.equal_ssim.clone()).unwrap_or_default();
     let vp9 = encoders.iter().find(|(_, codec)| *codec == Codec::Vp9);
     let vp9 = vp9.and_then(|(encoder, _)| session_mix.get(*encoder)).map(|v| Vp9 { cpu_ratio: v.cpu_ratio });
-    notes.dedup();
+    let mut told = std::collections::BTreeSet::new();
+    notes.retain(|note| told.insert(note.clone()));
     let mut report = Report {
         session_mix,
         unchanged_frame,

@@ -259,6 +259,12 @@ pub struct Bench {
     /// Measure this clip alone; may be given again: session, idle, type, scroll, drag, video
     #[arg(long, value_name = "NAME")]
     pub clip: Vec<String>,
+    /// Measure this encoder of ours alone, by its name in `kvmdesk probe`; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub encoder: Vec<String>,
+    /// How often the session is measured; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub rounds: u32,
     /// Be the process whose memory is measured
     #[arg(long, hide = true)]
     pub child_memory: bool,

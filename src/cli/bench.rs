@@ -19,7 +19,12 @@ pub(super) fn run(args: &Bench) -> Result<(), Failure> {
             Failure::new(USAGE, format!("there is no clip `{name}`; there are {names}"))
         })
     });
-    let options = Options { clips: clips.collect::<Result<_, _>>()?, program: std::env::current_exe()? };
+    let options = Options {
+        clips: clips.collect::<Result<_, _>>()?,
+        encoders: args.encoder.clone(),
+        rounds: args.rounds,
+        program: std::env::current_exe()?,
+    };
     let mut progress = Progress { is_shown: std::io::stderr().is_terminal(), last: String::new() };
     let report = bench::run(&options, &mut |what, part| progress.show(what, part));
     progress.clear();
