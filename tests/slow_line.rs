@@ -79,7 +79,7 @@ impl Scroll {
                 let words = seed.next_text(16).replace(['a', 'e', 'i', 'o', 'u', '2', '3'], " ");
                 let more = seed.next_text(24).replace(['b', 'c', 'd', '4', '5'], " ");
                 let line = line * line_advance(2);
-                page.text(16, line, 2, Colour::grey(200), &format!("$ {words} {}", &more[..8]));
+                page.text(16, line, 2, Colour::grey(200), &format!("$ {words} {more}"));
             }
             text.extend_from_slice(page.as_frame(Instant::now()).planes[0].data);
         }
