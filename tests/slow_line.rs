@@ -79,7 +79,7 @@ impl Scroll {
                 let words = seed.next_text(16).replace(['a', 'e', 'i', 'o', 'u', '2', '3'], " ");
                 let more = seed.next_text(24).replace(['b', 'c', 'd', '4', '5'], " ");
                 let line = line * line_advance(2);
-                page.text(16, line, 2, Colour::grey(200), &format!("$ {words} {more} {words}"));
+                page.text(16, line, 2, Colour::grey(200), &format!("$ {words} {more}"));
             }
             text.extend_from_slice(page.as_frame(Instant::now()).planes[0].data);
         }
@@ -308,6 +308,12 @@ fn scrolling_text_on_a_slow_line() {
         let kbits = bytes as f64 * 8.0 / WATCHED.as_secs_f64() / 1000.0;
         println!("{name}: {fps:.1} pictures/s, {kbits:.0} kbit/s, age p50 {p50} ms, p95 {p95} ms");
         slowest.push((ages.len(), p95));
+        let mut t0 = begins;
+        for (n, at, len) in seen.iter().filter(|(_, at, _)| (begins..ends).contains(at)) {
+            print!("[{n} +{} {}b {}ms] ", (*at - t0).as_millis(), len, (*at - captured[n]).as_millis());
+            t0 = *at;
+        }
+        println!();
     }
     let arrived = door.keys.lock().unwrap().clone();
     let mut ways: Vec<_> = keys_sent.iter().zip(&arrived).map(|(sent, came)| *came - *sent).collect();

@@ -17,6 +17,8 @@ const MOST_WINDOW: u64 = 4 << 20;
 /// How long a measured rate and a shortest round trip hold.
 const RATE_HOLDS: Duration = Duration::from_secs(2);
 const ROUND_TRIP_HOLDS: Duration = Duration::from_secs(10);
+/// On a full line bytes wait at least so long.
+const WAITS: Duration = Duration::from_millis(40);
 /// A wait above this proves that the line carries no more than it just did.
 const CERTAIN: Duration = Duration::from_millis(150);
 /// The rate falls at most by this factor, and so often, and not for the first late echo: a lost packet holds echoes back
@@ -70,8 +72,8 @@ pub struct Flow {
     rates: VecDeque<(f64, Instant)>,
     late_since: Option<Instant>,
     waiting: Duration,
-    /// The newest echo was of a full window.
-    is_full: bool,
+    /// The newest echo shows that the line carries no more.
+    is_limiting: bool,
     has_echoes: bool,
     opened: Instant,
     tried_at: Instant,
@@ -102,7 +104,7 @@ impl Flow {
             rates: VecDeque::new(),
             late_since: None,
             waiting: Duration::ZERO,
-            is_full: false,
+            is_limiting: false,
             has_echoes: false,
             opened: now,
             tried_at: now,
@@ -120,14 +122,9 @@ impl Flow {
         self.rates.front().map(|(rate, _)| *rate)
     }
 
-    /// How much longer than the shortest the newest round trip was.
-    pub fn waiting(&self) -> Duration {
-        self.waiting
-    }
-
-    /// Whether the line was as full as it may be when the newest acknowledged ping went out.
-    pub fn is_full(&self) -> bool {
-        self.is_full
+    /// Whether the newest echo shows that the line carries no more than it does.
+    pub fn is_limiting(&self) -> bool {
+        self.is_limiting
     }
 
     /// Everything handed out so far, in bytes.
@@ -225,7 +222,7 @@ impl Flow {
             self.acked_sent_at = mark.at;
         }
         self.acked_at = now;
-        self.is_full = mark.is_full;
+        self.is_limiting = mark.is_full && self.waiting > WAITS;
         let took = now
             .saturating_duration_since(mark.acked_at)
             .max(mark.at.saturating_duration_since(mark.acked_sent_at))
@@ -263,12 +260,14 @@ impl Flow {
     /// bytes wait long, the newest is the truth.
     fn measured(&mut self, rate: f64, is_full: bool, now: Instant) {
         let best = self.rate();
-        if self.waiting <= CERTAIN {
+        let is_late = self.waiting > CERTAIN;
+        if !is_late {
             self.late_since = None;
-        } else if is_full && let Some(best) = best.filter(|best| rate < *best) {
+        } else if let Some(best) = best.filter(|best| rate < *best) {
             let since = *self.late_since.get_or_insert(now);
             if now.saturating_duration_since(since) >= FALL_EVERY {
                 self.late_since = Some(now);
+                self.is_limiting = true;
                 let fallen = rate.max(best * FALL);
                 self.rates.iter_mut().for_each(|(kept, _)| *kept = kept.min(fallen));
             }
