@@ -146,12 +146,12 @@ fn show_video(page: &mut Page, head: &str, video: &VideoStatus) {
         let wish = if lane.quantiser == lane.wished_quantiser {
             String::new()
         } else {
-            format!(" (wished {})", lane.wished_quantiser)
+            format!(" (for changes {})", lane.wished_quantiser)
         };
         page.row(
             "  stream",
             format!(
-                "{} by {encoder}{second}: {:.0} frames/s, {}, quantiser {}{wish}, {}",
+                "{} by {encoder}{second}: {:.0} frames/s, {}, coarseness {} of 51{wish}, {}",
                 lane.codec,
                 lane.fps,
                 bits(lane.bits_per_second),
