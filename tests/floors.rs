@@ -58,6 +58,8 @@ const PURE_FILES: &[&str] = &[
     "src/hid/descriptor.rs",
     "src/media/budget.rs",
     "src/media/change.rs",
+    "src/media/card.rs",
+    "src/media/card/paint.rs",
     "src/media/convert.rs",
     "src/media/demand.rs",
     "src/media/fanout.rs",

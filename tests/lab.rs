@@ -135,7 +135,7 @@ fn install(machine: &Machine) {
     let config = "\
         [direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
         [[target]]\nname = \"lab\"\n\
-        [video]\ndevice = \"/dev/video0\"\n\
+        [video]\ndevice = \"/dev/video0\"\nmax-size = \"source\"\n\
         [log]\nlevel = \"debug\"\n";
     fs::write(machine.share().join("kvmdesk.toml"), config).unwrap();
     fs::write(machine.share().join("password"), PASSWORD).unwrap();

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use crate::config::settings::{HidChoice, Settings};
 use crate::hid::writer::HidHealth;
 use crate::input::event::LedState;
-use crate::media::pipeline::{SourceSettings, VideoHandle};
+use crate::media::capture::v4l2::V4l2Settings;
+use crate::media::pipeline::{SourceSettings, VideoHandle, VideoSettings};
 use crate::wire::id::PeerId;
 
 use super::control::{Answer, ControlHost, Request};
@@ -30,7 +31,7 @@ pub struct Answers {
     pub(super) identity: Mutex<Identity>,
     pub(super) problems: Mutex<Vec<String>>,
     pub(super) sessions: Arc<Sessions>,
-    pub(super) video: VideoHandle,
+    pub(super) displays: Vec<VideoHandle>,
     pub(super) health: watch::Receiver<HidHealth>,
     pub(super) leds: watch::Receiver<LedState>,
     pub(super) registration: Option<watch::Receiver<RegistrationStatus>>,
@@ -58,8 +59,7 @@ impl Answers {
 
     /// The snapshot.
     pub fn status(&self) -> Status {
-        let state = *self.video.state().borrow();
-        let stats = self.video.stats();
+        let displays: Vec<_> = self.settings.displays.iter().zip(&self.displays).map(video_status).collect();
         let health = self.health.borrow().clone();
         let leds = *self.leds.borrow();
         let server = self.registration.as_ref().map(|r| {
@@ -87,7 +87,11 @@ impl Answers {
                 problems.push(listener.message.clone());
             }
         }
-        let spoken = [state.signal.sentence().to_owned(), health.notice.clone(), self.sessions.log_problem()];
+        for (n, notice) in displays.iter().map(|d| &d.notice).enumerate().filter(|(_, n)| !n.is_empty()) {
+            let which = if displays.len() > 1 { format!("Display {}: ", n + 1) } else { String::new() };
+            problems.push(which + notice);
+        }
+        let spoken = [health.notice.clone(), self.sessions.log_problem()];
         problems.extend(spoken.into_iter().filter(|text| !text.is_empty()));
         let lit = [
             ("num-lock", leds.is_num_lock),
@@ -107,20 +111,8 @@ impl Answers {
                 server,
                 direct,
                 is_lan_discovery_on: self.lan.is_some(),
-                video: VideoStatus {
-                    source: match &self.settings.video.source {
-                        SourceSettings::Pattern => "pattern".to_owned(),
-                        SourceSettings::V4l2 { device } => device.display().to_string(),
-                    },
-                    signal: state.signal.word().to_owned(),
-                    notice: state.signal.sentence().to_owned(),
-                    resolution: state.resolution.to_string(),
-                    original_resolution: state.original_resolution.to_string(),
-                    captured: stats.captured,
-                    unchanged: stats.unchanged,
-                    encoded: stats.encoded,
-                    keyframes: stats.keyframes,
-                },
+                video: displays.first().cloned().unwrap_or_default(),
+                displays,
                 hid: HidStatus {
                     backend: match &self.settings.hid {
                         HidChoice::Gadget { name } => format!("gadget {name}"),
@@ -157,6 +149,26 @@ impl Answers {
             }
             Err(error) => Answer::Failed { text: error.to_string() },
         }
+    }
+}
+
+/// What a display shows.
+fn video_status((settings, handle): (&VideoSettings, &VideoHandle)) -> VideoStatus {
+    let state = *handle.state().borrow();
+    let stats = handle.stats();
+    VideoStatus {
+        source: match &settings.source {
+            SourceSettings::Pattern => "pattern".to_owned(),
+            SourceSettings::V4l2(V4l2Settings { device, .. }) => device.display().to_string(),
+        },
+        signal: state.signal.word().to_owned(),
+        notice: state.signal.sentence().to_owned(),
+        resolution: state.resolution.to_string(),
+        original_resolution: state.original_resolution.to_string(),
+        captured: stats.captured,
+        unchanged: stats.unchanged,
+        encoded: stats.encoded,
+        keyframes: stats.keyframes,
     }
 }
 

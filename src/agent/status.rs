@@ -32,8 +32,11 @@ pub struct TargetStatus {
     pub direct: Option<DirectStatus>,
     /// Whether the LAN search is answered.
     pub is_lan_discovery_on: bool,
-    /// The picture.
+    /// The first display, as in `displays`.
     pub video: VideoStatus,
+    /// Every display, in the order in which the app counts them.
+    #[serde(default)]
+    pub displays: Vec<VideoStatus>,
     /// The hands.
     pub hid: HidStatus,
     /// Controllers that are logged in.
@@ -64,8 +67,8 @@ pub struct DirectStatus {
     pub is_plaintext_allowed: bool,
 }
 
-/// The picture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One display.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VideoStatus {
     /// `pattern`, or the device.
     pub source: String,

@@ -214,8 +214,10 @@ impl Screen {
     }
 
     /// The one place where a card is drawn, at the size at which it is sent.
-    fn draw_card(&self, _now: Instant) -> I420Picture {
-        card::draw(self.size(), self.signal)
+    fn draw_card(&self, now: Instant) -> I420Picture {
+        let since =
+            (self.signal != SignalState::Active).then(|| now.saturating_duration_since(self.signal_since));
+        card::draw(self.size(), self.signal, since, self.last_live.as_ref())
     }
 
     fn set_signal(&mut self, signal: SignalState, now: Instant) {
