@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use kvmdesk::agent::agent::look_at_devices;
 use kvmdesk::config::file::{self, ConfigError};
 use kvmdesk::config::settings::{self, Origin, Overrides, Settings};
 use kvmdesk::media::pipeline::{MaxSize, SourceSettings};
@@ -192,6 +193,27 @@ fn each_display_is_captured_as_its_section_says() {
     let shown: Vec<_> = settings.shown.iter().map(|s| (s.key.as_str(), s.origin)).collect();
     assert!(shown.contains(&("display-2.formats", Origin::File)), "{shown:?}");
     assert!(shown.contains(&("display-3.max-fps", Origin::Default)), "{shown:?}");
+}
+
+#[test]
+fn every_display_without_a_device_of_its_own_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("video0"), "").unwrap();
+    std::os::unix::fs::symlink(path("video0"), path("by-path")).unwrap();
+    let display = |name: &str| format!("[[display]]\ndevice = \"{}\"\n", path(name).display());
+    let text = format!(
+        "[hid]\nbackend = \"recording\"\n[video]\ndevice = \"{}\"\n{}{}[[display]]\nsource = \"pattern\"\n",
+        path("video0").display(),
+        display("gone"),
+        display("by-path")
+    );
+    let settings = resolve(&text, &[], &Overrides::default()).unwrap();
+    let wanted = [
+        format!("display-2.device: {} is not there now", path("gone").display()),
+        format!("display-3.device: {} is the same device as video.device", path("by-path").display()),
+    ];
+    assert_eq!(look_at_devices(&settings), wanted);
 }
 
 #[test]

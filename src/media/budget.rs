@@ -48,7 +48,10 @@ impl Budget {
             (_, None) => self.extra = [0.0; 2],
             (Some(old), Some(new)) => {
                 let steps = HALF * (f64::from(old) / f64::from(new)).log2();
-                self.extra = self.extra.map(|extra| if steps > 0.0 { cap(extra + steps) } else { extra });
+                // Estimates go up and down: what one takes away the other gives back, but for large changes only
+                // half of it at once.
+                self.extra[0] = cap(self.extra[0] + steps);
+                self.extra[1] = cap(self.extra[1] + steps.max(steps / 2.0));
                 // A line that was wide enough for everything says nothing about how big a large change is.
                 self.extra[1] = self.extra[1].min(cap(guess(new, pixels) + HALF)).max(0.0);
             }
@@ -170,6 +173,15 @@ mod tests {
             budget.took_delta(200, Change::Small);
         }
         assert_eq!((budget.delta(26, Change::Large), budget.delta(26, Change::Small)), (coarse, 26));
+    }
+
+    #[test]
+    fn an_estimate_that_wavers_leaves_typing_alone() {
+        let mut budget = Budget::default();
+        for n in 0..1000 {
+            budget.follow(Some(if n % 2 == 0 { 2_000_000 } else { 1_700_000 }), PIXELS);
+        }
+        assert!(budget.delta(26, Change::Small) <= 28);
     }
 
     #[test]

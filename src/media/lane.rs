@@ -200,3 +200,7 @@ impl Lane {
         self.retry_at = Some(at);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests own their clocks")]
+mod tests;

@@ -120,7 +120,8 @@ impl Quality {
             }
             Work::Refine => {
                 self.shown = Some(quantiser);
-                self.refine_at = Some(now + line_time.max(STEP_GAP));
+                // As long as the line was busy it is free for whatever comes: what was still that long may well stay so.
+                self.refine_at = Some(now + (line_time * 2).max(STEP_GAP));
                 self.steps = if line_time > STEP_MOST {
                     (self.steps / 2).max(STEPS.0)
                 } else if line_time < STEP_LITTLE {

@@ -50,7 +50,8 @@ impl Watchman {
         let previous = pair.previous.as_ref()?;
         let stripes = changed_stripes(&pair.current, previous);
         self.note(stripes.is_empty(), now);
-        if !is_alert && self.still_since.is_some_and(|since| now >= since + STILL) {
+        let is_still = self.still_since.is_some_and(|since| now >= since + STILL);
+        if !is_alert && is_still && has_rows(&pair.current) {
             self.sampling = Some((RowSums::of(&pair.current), 0));
         }
         Some(stripes)
@@ -112,6 +113,11 @@ impl RowSums {
         }
         stripes
     }
+}
+
+/// Whether the frame is made of rows that can be looked at one by one; compressed ones are not, and are short.
+pub(super) fn has_rows(frame: &RawFrame<'_>) -> bool {
+    frame.plane_shapes().iter().any(|shape| shape.bytes > 0)
 }
 
 /// The sum of a picture row over all planes; chroma that two rows share counts in the first of them.

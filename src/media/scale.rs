@@ -245,7 +245,9 @@ mod tests {
     fn a_scaled_picture_has_the_same_colours() {
         let mut picture = I420Picture::new(Resolution::new(64, 48));
         let rows = picture.rows_mut(0, 48);
-        (rows.y[..64 * 24].fill(200), rows.u.fill(90), rows.v.fill(170));
+        rows.y[..64 * 24].fill(200);
+        rows.u.fill(90);
+        rows.v.fill(170);
         let mut small = I420Picture::new(Resolution::new(32, 24));
         Scaler::default().scale(&picture, &mut small);
         assert_eq!((small.y()[5], small.y()[32 * 23], small.u()[7], small.v()[7]), (200, 16, 90, 170));

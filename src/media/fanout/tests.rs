@@ -142,8 +142,10 @@ fn a_skipping_watcher_sets_no_pace_and_catches_up_as_its_line_allows() {
     bench.publish(false, 10);
     assert_eq!(next(&mut slow), Some((1, false)), "what it has room for");
     assert!(!bench.need(10).has_room, "room for the slow one is none");
-    (next(&mut fast), bench.publish(false, 20), next(&mut fast), bench.publish(false, 30));
-    (next(&mut fast), bench.publish(false, 40));
+    for millis in [20, 30, 40] {
+        next(&mut fast);
+        bench.publish(false, millis);
+    }
     assert_eq!(
         (next(&mut slow), next(&mut slow), next(&mut slow)),
         (Some((2, false)), Some((3, false)), None)
