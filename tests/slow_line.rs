@@ -20,7 +20,7 @@ use kvmdesk::input::event::InputEvent;
 use kvmdesk::media::canvas::{Canvas, Colour, line_advance};
 use kvmdesk::media::capture::{Colours, FramePair, RawFrame, RawPlane, Source, SourceEvent, SourceState};
 use kvmdesk::media::encode::encoders::Encoders;
-use kvmdesk::media::pipeline::Pipeline;
+use kvmdesk::media::pipeline::{MaxSize, Pipeline};
 use kvmdesk::media::wake::WakeReceiver;
 use kvmdesk::net::stream::{Arrival, MessageStream, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
@@ -182,8 +182,9 @@ fn serve(door: Arc<Door>, captured: Captured, stop: watch::Receiver<bool>) {
             let listener = tokio::net::TcpListener::bind((DEVICE, PORT)).await.unwrap();
             listens.send(()).unwrap();
             let (socket, controller) = listener.accept().await.unwrap();
-            let pipeline =
-                Pipeline::spawn_from(Box::new(Scroll::new(captured)), 60, Encoders::of_this_machine());
+            let source = Box::new(Scroll::new(captured));
+            // A loaded machine must not change the size, or the numbers in the pictures cannot be read.
+            let pipeline = Pipeline::spawn_sized(source, 60, MaxSize::Source, Encoders::of_this_machine());
             let (recording, _reports) = Recording::in_memory();
             let hid = HidWriter::spawn(Box::new(recording), HidSettings { keyboard_layout: "us".into() });
             let hid = Arc::new(hid);
@@ -307,6 +308,12 @@ fn scrolling_text_on_a_slow_line() {
         let kbits = bytes as f64 * 8.0 / WATCHED.as_secs_f64() / 1000.0;
         println!("{name}: {fps:.1} pictures/s, {kbits:.0} kbit/s, age p50 {p50} ms, p95 {p95} ms");
         slowest.push((ages.len(), p95));
+        let mut t0 = begins;
+        for (n, at, len) in seen.iter().filter(|(_, at, _)| (begins..ends).contains(at)) {
+            print!("[{n} +{} {}b {}ms] ", (*at - t0).as_millis(), len, (*at - captured[n]).as_millis());
+            t0 = *at;
+        }
+        println!();
     }
     let arrived = door.keys.lock().unwrap().clone();
     let mut ways: Vec<_> = keys_sent.iter().zip(&arrived).map(|(sent, came)| *came - *sent).collect();

@@ -180,10 +180,23 @@ impl MessageWriter {
     /// # Errors
     /// A broken connection, or one that took nothing for 12 s.
     pub async fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        self.send_both(parts, None).await
+    }
+
+    /// As [`MessageWriter::send`], with a second payload that goes out in the same segments: a small message that
+    /// follows a large one then costs no packet of its own.
+    ///
+    /// # Errors
+    /// A broken connection, or one that took nothing for 12 s.
+    pub async fn send_both(&mut self, parts: &[&[u8]], next: Option<&[u8]>) -> io::Result<()> {
         if self.is_mid_frame {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "an earlier message was cut off"));
         }
-        let mut frame = self.buffer.frame(parts, self.sealer.as_mut())?;
+        let start = self.buffer.build(parts, self.sealer.as_mut())?;
+        if let Some(next) = next {
+            self.buffer.append(next, self.sealer.as_mut())?;
+        }
+        let mut frame = self.buffer.bytes.get(start..).unwrap_or_default();
         self.is_mid_frame = true;
         let io = &mut self.io;
         timeout(SEND_LIMIT_IN_ALL, async {
@@ -229,6 +242,20 @@ impl WireBuffer {
     /// # Errors
     /// A payload of a GiB or more; nothing is counted by the sealer then.
     pub fn frame(&mut self, parts: &[&[u8]], sealer: Option<&mut Sealer>) -> io::Result<&[u8]> {
+        let start = self.build(parts, sealer)?;
+        Ok(self.bytes.get(start..).unwrap_or_default())
+    }
+
+    /// Adds a small payload behind what is there, as a frame of its own.
+    fn append(&mut self, payload: &[u8], sealer: Option<&mut Sealer>) -> io::Result<()> {
+        let mut next = Self::default();
+        let frame = next.frame(&[payload], sealer)?;
+        self.bytes.extend_from_slice(frame);
+        Ok(())
+    }
+
+    /// Makes a frame; gives where it begins.
+    fn build(&mut self, parts: &[&[u8]], sealer: Option<&mut Sealer>) -> io::Result<usize> {
         let len: usize = parts.iter().map(|p| p.len()).sum();
         let tag = if sealer.is_some() { TAG_LEN } else { 0 };
         let (head, head_len) = encode_head(len + tag).map_err(invalid)?;
@@ -244,7 +271,7 @@ impl WireBuffer {
         }
         let start = payload - head_len;
         self.bytes[start..payload].copy_from_slice(&head[..head_len]);
-        Ok(&self.bytes[start..])
+        Ok(start)
     }
 
     fn give_back(&mut self) {

@@ -17,9 +17,12 @@ const MOST_WINDOW: u64 = 4 << 20;
 /// How long a measured rate and a shortest round trip hold.
 const RATE_HOLDS: Duration = Duration::from_secs(2);
 const ROUND_TRIP_HOLDS: Duration = Duration::from_secs(10);
+/// On a full line bytes wait at least so long.
+const WAITS: Duration = Duration::from_millis(40);
 /// A wait above this proves that the line carries no more than it just did.
 const CERTAIN: Duration = Duration::from_millis(150);
-/// The rate falls at most by this factor, and so often: one late echo is a lost packet, several are a slower line.
+/// The rate falls at most by this factor, and so often, and not for the first late echo: a lost packet holds echoes back
+/// and lets them all come at once, a slower line makes one after the other late.
 const FALL: f64 = 0.7;
 const FALL_EVERY: Duration = Duration::from_millis(100);
 /// A ping goes behind so many bytes (or an eighth of the window, if that is more), or behind fewer after this time.
@@ -67,10 +70,10 @@ pub struct Flow {
     probe: Probe,
     /// Rates in bytes a second that are still worth something, falling from front to back.
     rates: VecDeque<(f64, Instant)>,
-    fell_at: Instant,
+    late_since: Option<Instant>,
     waiting: Duration,
-    /// The newest echo was of a full window.
-    is_full: bool,
+    /// The newest echo shows that the line carries no more.
+    is_limiting: bool,
     has_echoes: bool,
     opened: Instant,
     tried_at: Instant,
@@ -99,9 +102,9 @@ impl Flow {
             shortest: None,
             probe: Probe::Idle,
             rates: VecDeque::new(),
-            fell_at: now,
+            late_since: None,
             waiting: Duration::ZERO,
-            is_full: false,
+            is_limiting: false,
             has_echoes: false,
             opened: now,
             tried_at: now,
@@ -119,14 +122,9 @@ impl Flow {
         self.rates.front().map(|(rate, _)| *rate)
     }
 
-    /// How much longer than the shortest the newest round trip was.
-    pub fn waiting(&self) -> Duration {
-        self.waiting
-    }
-
-    /// Whether the line was as full as it may be when the newest acknowledged ping went out.
-    pub fn is_full(&self) -> bool {
-        self.is_full
+    /// Whether the newest echo shows that the line carries no more than it does.
+    pub fn is_limiting(&self) -> bool {
+        self.is_limiting
     }
 
     /// Everything handed out so far, in bytes.
@@ -224,7 +222,7 @@ impl Flow {
             self.acked_sent_at = mark.at;
         }
         self.acked_at = now;
-        self.is_full = mark.is_full;
+        self.is_limiting = mark.is_full && self.waiting > WAITS;
         let took = now
             .saturating_duration_since(mark.acked_at)
             .max(mark.at.saturating_duration_since(mark.acked_sent_at))
@@ -262,14 +260,17 @@ impl Flow {
     /// bytes wait long, the newest is the truth.
     fn measured(&mut self, rate: f64, is_full: bool, now: Instant) {
         let best = self.rate();
-        if is_full
-            && self.waiting > CERTAIN
-            && self.fell_at + FALL_EVERY <= now
-            && let Some(best) = best.filter(|best| rate < *best)
-        {
-            self.fell_at = now;
-            let fallen = rate.max(best * FALL);
-            self.rates.iter_mut().for_each(|(kept, _)| *kept = kept.min(fallen));
+        let is_late = self.waiting > CERTAIN;
+        if !is_late {
+            self.late_since = None;
+        } else if let Some(best) = best.filter(|best| rate < *best) {
+            let since = *self.late_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= FALL_EVERY {
+                self.late_since = Some(now);
+                self.is_limiting = true;
+                let fallen = rate.max(best * FALL);
+                self.rates.iter_mut().for_each(|(kept, _)| *kept = kept.min(fallen));
+            }
         }
         // A line that is not asked for more tells nothing new; what was known of it stays.
         let is_useful = is_full || best.is_none_or(|best| rate >= best);

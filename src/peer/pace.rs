@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::flow::Flow;
 
-/// A full line on which bytes wait so long is what limits the picture.
-const WAITS: Duration = Duration::from_millis(40);
-/// After so long without that, a rate is tried that is higher by the first factor, or by the second if the line was
+/// After so long without a line that limits, a rate is tried that is higher by the first factor, or by the second if the line was
 /// full not long ago.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 const TRY: f64 = 1.5;
@@ -47,7 +45,7 @@ impl Pace {
     /// Looks at the line after an echo; true if what the encoder is told changes.
     pub fn update(&mut self, flow: &Flow, now: Instant) -> bool {
         let Some(rate) = flow.rate().map(|rate| rate * SHARE) else { return false };
-        if flow.is_full() && flow.waiting() > WAITS {
+        if flow.is_limiting() {
             self.limit = Some(rate);
             (self.full_at, self.tried_at, self.sent_then) = (now, now, flow.sent_bytes());
         } else if let Some(limit) = self.limit {

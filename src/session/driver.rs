@@ -115,12 +115,14 @@ pub async fn run(
             ControlFlow::Continue(at) => at,
             ControlFlow::Break(reason) => break reason,
         };
+        let now = Instant::now();
+        drive.pictures.hold(|index| drive.peer.can_take_frame(index, now));
         let happened = tokio::select! {
             text = changed(&mut end) => Happened::End(text.unwrap_or_default()),
             _ = stopped(&mut shutdown) => Happened::End(String::new()),
             payload = reader.next() => Happened::Received(payload),
             result = &mut writing.0 => Happened::WriterGone(result.unwrap_or_else(|e| Err(io::Error::other(e)))),
-            (index, frame) = drive.pictures.next(|index| drive.peer.can_take_frame(index, Instant::now())) => {
+            (index, frame) = drive.pictures.next() => {
                 Happened::Frame(index, frame)
             }
             (index, _) = first(states.iter_mut().map(|s| boxed(changed(s))).enumerate()) => Happened::State(index),
@@ -277,9 +279,13 @@ impl Drive {
                     reader.seal(key.clone());
                     self.outbox.push_seal(key);
                 }
-                Output::Event(Event::Closed(reason)) => return ControlFlow::Break(reason),
+                Output::Event(Event::Closed(reason)) => {
+                    self.outbox.wake();
+                    return ControlFlow::Break(reason);
+                }
                 Output::Event(event) => self.handle_event(event, reader),
                 Output::Timeout { at, why } => {
+                    self.outbox.wake();
                     tracing::trace!(session = self.session, why, "waiting");
                     return ControlFlow::Continue(self.stats_at.map_or(at, |stats_at| at.min(stats_at)));
                 }
@@ -353,7 +359,11 @@ async fn write_all(mut writer: MessageWriter, outbox: Arc<Outbox>) -> io::Result
             Item::Sound(message, _) => writer.send(&[&message]).await?,
             Item::Seal(key) => writer.seal(key),
             Item::Control(message) | Item::Bulk(message) => writer.send(&[&message]).await?,
-            Item::Video([head, payload, tail]) => writer.send(&[&head, &payload, &tail]).await?,
+            Item::Video([head, payload, tail]) => {
+                // The ping that acknowledges a frame follows it in the same breath.
+                let next = outbox.next_small();
+                writer.send_both(&[&head, &payload, &tail], next.as_deref()).await?;
+            }
         }
     }
     Ok(())

@@ -15,6 +15,8 @@ use crate::crypto::seal::SessionKey;
 /// Most video that waits, in bytes (one frame always may) and in frames.
 const MOST_VIDEO_BYTES: usize = 1024 * 1024;
 const MOST_VIDEO_FRAMES: usize = 8;
+/// What goes out together with the frame before it, in bytes.
+const SMALL: usize = 256;
 /// Most sound that waits, in packets: a second of it.
 const MOST_SOUND: usize = 100;
 /// Most control that waits, in bytes and in messages.
@@ -88,15 +90,12 @@ impl Outbox {
         inner.control += 1;
         inner.control_bytes += message.len();
         inner.queue.push_back(Item::Control(message));
-        drop(inner);
-        self.ready.notify_one();
         Ok(())
     }
 
     /// Queues the begin of sealing.
     pub fn push_seal(&self, key: SessionKey) {
         self.lock().queue.push_back(Item::Seal(key));
-        self.ready.notify_one();
     }
 
     /// Queues a video message, if there is room for it.
@@ -114,8 +113,6 @@ impl Outbox {
         inner.frames += 1;
         inner.video_bytes += len;
         inner.queue.push_back(Item::Video(parts));
-        drop(inner);
-        self.ready.notify_one();
         if is_full { Pushed::Replaced } else { Pushed::Queued }
     }
 
@@ -128,8 +125,6 @@ impl Outbox {
         inner.sound += 1;
         inner.other_bytes += message.len();
         inner.queue.push_back(Item::Sound(message, now));
-        drop(inner);
-        self.ready.notify_one();
     }
 
     /// Queues a message beyond the bounds of control; the caller asks [`Outbox::has_bulk`] before.
@@ -137,8 +132,25 @@ impl Outbox {
         let mut inner = self.lock();
         inner.other_bytes += message.len();
         inner.queue.push_back(Item::Bulk(message));
-        drop(inner);
+    }
+
+    /// Tells the writer that something was pushed: once for everything that belongs together, so that it can go out
+    /// together.
+    pub fn wake(&self) {
         self.ready.notify_one();
+    }
+
+    /// The next thing, if it is a small control message and is there already.
+    pub fn next_small(&self) -> Option<Bytes> {
+        let mut inner = self.lock();
+        match inner.queue.front() {
+            Some(Item::Control(message)) if message.len() <= SMALL => {}
+            Some(_) | None => return None,
+        }
+        match inner.take(&self.drained) {
+            Some(Item::Control(message)) => Some(message),
+            Some(_) | None => None,
+        }
     }
 
     /// Whether a message beyond the bounds of control waits.
@@ -173,26 +185,7 @@ impl Outbox {
         loop {
             {
                 let mut inner = self.lock();
-                if let Some(item) = inner.queue.pop_front() {
-                    match &item {
-                        Item::Control(message) => {
-                            inner.control -= 1;
-                            inner.control_bytes -= message.len();
-                        }
-                        Item::Video(parts) => {
-                            inner.frames -= 1;
-                            inner.video_bytes -= parts.iter().map(Bytes::len).sum::<usize>();
-                        }
-                        Item::Sound(message, _) => {
-                            inner.sound -= 1;
-                            inner.other_bytes -= message.len();
-                        }
-                        Item::Bulk(message) => inner.other_bytes -= message.len(),
-                        Item::Seal(_) => {}
-                    }
-                    if inner.queue.is_empty() {
-                        self.drained.notify_one();
-                    }
+                if let Some(item) = inner.take(&self.drained) {
                     return Some(item);
                 }
                 if inner.is_closed {
@@ -205,6 +198,30 @@ impl Outbox {
 }
 
 impl Inner {
+    fn take(&mut self, drained: &Notify) -> Option<Item> {
+        let item = self.queue.pop_front()?;
+        match &item {
+            Item::Control(message) => {
+                self.control -= 1;
+                self.control_bytes -= message.len();
+            }
+            Item::Video(parts) => {
+                self.frames -= 1;
+                self.video_bytes -= parts.iter().map(Bytes::len).sum::<usize>();
+            }
+            Item::Sound(message, _) => {
+                self.sound -= 1;
+                self.other_bytes -= message.len();
+            }
+            Item::Bulk(message) => self.other_bytes -= message.len(),
+            Item::Seal(_) => {}
+        }
+        if self.queue.is_empty() {
+            drained.notify_one();
+        }
+        Some(item)
+    }
+
     fn drop_video(&mut self) {
         self.queue.retain(|item| !matches!(item, Item::Video(_)));
         (self.frames, self.video_bytes) = (0, 0);
@@ -282,6 +299,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_ping_goes_out_with_its_frame() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.next_small(), None);
+        outbox.push_video(frame(10), true);
+        outbox.push_control(Bytes::from_static(b"ping")).unwrap();
+        outbox.push_control(Bytes::from(vec![0; SMALL + 1])).unwrap();
+        assert_eq!(outbox.next_small(), None, "order is kept");
+        assert!(matches!(outbox.next().await, Some(Item::Video(_))));
+        assert_eq!(outbox.next_small().as_deref(), Some(&b"ping"[..]));
+        assert_eq!(outbox.next_small(), None, "not small");
+        assert_eq!(outbox.backlog(), SMALL + 1);
+    }
+
+    #[tokio::test]
     async fn old_sound_makes_room_and_the_writer_knows_its_age() {
         let outbox = Outbox::default();
         let start = Instant::now();
@@ -317,6 +348,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         outbox.push_control(Bytes::from_static(b"a")).unwrap();
+        outbox.wake();
         tokio::task::yield_now().await;
         outbox.close();
         assert!(writer.await.unwrap());

@@ -18,9 +18,15 @@ const SHOT_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Pictures {
     request: VideoRequest,
-    subscriptions: Vec<Option<FrameSubscription>>,
+    subscriptions: Vec<Option<Subscribed>>,
     /// Who is asked first, in turns: a busy display must not silence another.
     turn: usize,
+}
+
+#[derive(Debug)]
+struct Subscribed {
+    frames: FrameSubscription,
+    is_held: bool,
 }
 
 impl Pictures {
@@ -31,33 +37,45 @@ impl Pictures {
 
     pub(super) fn show(&mut self, index: usize, display: &VideoHandle, is_shown: bool) {
         if let Some(slot) = self.subscriptions.get_mut(index) {
-            *slot = is_shown.then(|| display.subscribe(self.request));
+            *slot = is_shown
+                .then(|| Subscribed { frames: display.subscribe(self.request), is_held: false });
         }
     }
 
     pub(super) fn update(&mut self, request: VideoRequest) {
         self.request = request;
-        self.subscriptions.iter().flatten().for_each(|s| s.update(request));
+        self.subscriptions.iter().flatten().for_each(|s| s.frames.update(request));
     }
 
     pub(super) fn request_keyframe(&self, index: usize) {
         if let Some(Some(subscription)) = self.subscriptions.get(index) {
-            subscription.request_keyframe();
+            subscription.frames.request_keyframe();
         }
     }
 
-    /// The next frame of a display for which `may` holds. Cancellation-safe.
-    pub(super) async fn next(&mut self, may: impl Fn(usize) -> bool) -> (usize, Option<EncodedFrame>) {
+    /// Has frames made only of displays for which `may` holds.
+    pub(super) fn hold(&mut self, may: impl Fn(usize) -> bool) {
+        for (index, slot) in self.subscriptions.iter_mut().enumerate() {
+            let Some(subscribed) = slot else { continue };
+            let is_held = !may(index);
+            if subscribed.is_held != is_held {
+                subscribed.is_held = is_held;
+                subscribed.frames.hold(is_held);
+            }
+        }
+    }
+
+    /// The next frame of a display that is not held. Cancellation-safe.
+    pub(super) async fn next(&mut self) -> (usize, Option<EncodedFrame>) {
         let (count, turn) = (self.subscriptions.len().max(1), self.turn);
         let mut ready: Vec<_> = self
             .subscriptions
             .iter_mut()
             .enumerate()
-            .filter_map(|(index, slot)| Some((index, slot.as_mut()?)))
-            .filter(|(index, _)| may(*index))
+            .filter_map(|(index, slot)| Some((index, slot.as_mut().filter(|s| !s.is_held)?)))
             .collect();
         ready.sort_by_key(|(index, _)| (index + count - turn % count) % count);
-        let (index, frame) = first(ready.into_iter().map(|(index, s)| (index, boxed(s.next())))).await;
+        let (index, frame) = first(ready.into_iter().map(|(index, s)| (index, boxed(s.frames.next())))).await;
         self.turn = index + 1;
         (index, frame)
     }

@@ -121,3 +121,16 @@ fn a_limit_that_is_not_felt_stays_and_one_that_is_gone_is_found_out() {
     line.run(10_000, 16, 60_000.0);
     assert_eq!(line.pace.bits_per_second(), None);
 }
+
+/// Frames that are small enough for the line as it was, and a little too large for what it became: nothing is ever full.
+#[test]
+fn a_queue_that_grows_slowly_is_seen() {
+    let mut line = Line::new(250_000.0, 50);
+    line.run(5000, 33, 1_750.0);
+    assert_eq!(line.pace.bits_per_second(), None);
+    line.rate = 37_500.0;
+    line.run(2000, 33, 1_750.0);
+    line.run(5000, 33, 1_750.0);
+    assert!((150_000..=330_000).contains(&line.bits()), "{}", line.bits());
+    assert!(line.slowest() < 450, "{} ms", line.slowest());
+}
