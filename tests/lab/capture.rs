@@ -25,6 +25,7 @@ struct Plan {
     faults: usize,
     /// Modes of more pixels are left out: encoding them in emulation takes longer than CI has.
     most_pixels: usize,
+    soak: Duration,
 }
 
 impl Plan {
@@ -36,10 +37,18 @@ impl Plan {
                 modes: usize::MAX,
                 faults: 200,
                 most_pixels: usize::MAX,
+                soak: Duration::from_secs(60 * minutes_of_soak()),
             },
-            Err(_) => Self { seed: SEED, modes: 12, faults: 20, most_pixels: 1280 * 800 },
+            Err(_) => {
+                Self { seed: SEED, modes: 12, faults: 20, most_pixels: 1_000_000, soak: Duration::ZERO }
+            }
         }
     }
+}
+
+fn minutes_of_soak() -> u64 {
+    std::env::var("KVMDESK_LAB_SOAK")
+        .map_or(0, |minutes| minutes.parse().expect("KVMDESK_LAB_SOAK is a number"))
 }
 
 /// A repeatable sequence (Knuth's MMIX constants).
@@ -135,12 +144,14 @@ pub fn walk_through(machine: &Machine) {
     install(machine);
     start(machine);
     modes_and_faults(machine, &plan);
+    stop(machine);
     machine.run("rmmod vivid; lab video 1");
     formats(
         machine,
         &PixelFormat::ALL,
         &["NV12", "NV21", "NV16", "NV61", "NV24", "YUYV", "YU12", "YV12", "GREY"],
     );
+    stop(machine);
     machine.run("rmmod vivid; lab video 2");
     // With this interface vivid has several memory planes, and an offset in the plane of packed formats.
     let planar = [
@@ -288,28 +299,98 @@ fn modes_and_faults(machine: &Machine, plan: &Plan) {
     }
     say(&format!("ok: {} modes, {}", chosen.len(), summary(&mut times)));
 
-    let small: Vec<_> =
-        all.iter().filter_map(|m| Some((m, m.shown()?))).filter(|(m, _)| m.pixels() <= 1024 * 768).collect();
     // Each kind comes at least twice in twenty.
     let mut faults: Vec<Fault> = FAULTS.into_iter().cycle().take(plan.faults).collect();
     for n in (1..faults.len()).rev() {
         faults.swap(n, random.below(n + 1));
     }
     let mut times = vec![];
+    let small = small_modes(&all);
     for (number, fault) in faults.into_iter().enumerate() {
-        let (mode, size) = small[random.below(small.len())];
-        let what = format!("fault {number}: {fault:?}, then {}", mode.name);
+        let mode = &small[random.below(small.len())];
         bars = bars.next();
-        let after = format!("lab mode {}; lab control osd_text_mode=2; lab {}", mode.number, bars.set());
-        let begin = suffer(&mut session, fault, &after, &what);
-        bars_come(&mut session, size, bars, None, AT_MOST, &what);
-        times.push(begin.elapsed());
-        say(&format!("ok: {what}: {:.1} s", begin.elapsed().as_secs_f64()));
+        times.push(recover(&mut session, fault, mode, bars, &format!("fault {number}")));
     }
     say(&format!("ok: {} faults, {}", times.len(), summary(&mut times)));
+    soak(&mut session, &mut random, &small, plan.soak);
     drop(session);
     let running = machine.run("kill -0 $(cat /tmp/agent.pid); cat /tmp/agent.pid");
     assert_eq!(running, process, "the daemon was not restarted");
+}
+
+/// Those that are shown and cost the emulation little.
+fn small_modes(all: &[Mode]) -> Vec<Mode> {
+    all.iter().filter(|mode| mode.shown().is_some() && mode.pixels() <= 1024 * 768).cloned().collect()
+}
+
+/// A fault, then the right picture in another mode; gives the time from the one to the other.
+fn recover(session: &mut Session<'_>, fault: Fault, mode: &Mode, bars: Bars, what: &str) -> Duration {
+    let what = format!("{what}: {fault:?}, then {}", mode.name);
+    let after = format!("lab mode {}; lab control osd_text_mode=2; lab {}", mode.number, bars.set());
+    let begin = suffer(session, fault, &after, &what);
+    let size = mode.shown().expect("only modes that can be shown are asked for");
+    bars_come(session, size, bars, None, AT_MOST, &what);
+    say(&format!("ok: {what}: {:.1} s", begin.elapsed().as_secs_f64()));
+    begin.elapsed()
+}
+
+/// What the daemon holds while one controller watches 640x480.
+#[derive(Debug, Clone, Copy)]
+struct Holding {
+    anonymous_kb: u64,
+    descriptors: u64,
+}
+
+/// Faults, modes and controllers that come and go; memory and descriptors stay flat, and every warning is one of those
+/// that the faults explain.
+fn soak(session: &mut Session<'_>, random: &mut Random, modes: &[Mode], length: Duration) {
+    if length.is_zero() {
+        return;
+    }
+    let plain = modes.iter().find(|mode| mode.name == "640x480p59").expect("the smallest mode").clone();
+    let machine = session.machine;
+    let end = Instant::now() + length;
+    let mut held: Vec<Holding> = vec![];
+    let mut bars = Bars { number: 0 };
+    let mut round = 0;
+    while Instant::now() < end {
+        for mode in [&modes[random.below(modes.len())], &plain] {
+            let fault = FAULTS[random.below(FAULTS.len())];
+            bars = bars.next();
+            recover(session, fault, mode, bars, &format!("soak {round}"));
+        }
+        for _ in 0..random.below(3) {
+            let mut other = Session::connect(machine);
+            bars_come(&mut other, (640, 480), bars, None, PATIENCE, "another controller");
+        }
+        // The others are gone when the daemon has noticed that they are.
+        session.app.idle(Duration::from_secs(3)).unwrap();
+        let said = session.in_guest(
+            "p=$(cat /tmp/agent.pid); sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status; ls /proc/$p/fd | wc -l",
+        );
+        let mut numbers = said.lines().map(|line| line.trim().parse::<u64>().expect("a number"));
+        let mut next = || numbers.next().expect("two numbers");
+        let now = Holding { anonymous_kb: next(), descriptors: next() };
+        say(&format!("soak {round}: {now:?}"));
+        held.push(now);
+        round += 1;
+    }
+    // What is held after the first fifth is what everything needs once.
+    let (early, late) = held.split_at(held.len().div_ceil(5));
+    let most = |of: &[Holding], what: fn(&Holding) -> u64| of.iter().map(what).max().unwrap_or(0);
+    let memory = (most(early, |h| h.anonymous_kb), most(late, |h| h.anonymous_kb));
+    let descriptors = (most(early, |h| h.descriptors), most(late, |h| h.descriptors));
+    let warnings = session.in_guest(
+        "grep -E ' (WARN|ERROR) ' /tmp/agent.log | sed 's/^[^ ]* *//' | sort | uniq -c | sort -rn || true",
+    );
+    say(&format!("warnings:\n{warnings}"));
+    say(&format!("ok: soak of {round} rounds: kB {memory:?}, descriptors {descriptors:?}"));
+    assert!(memory.1 <= memory.0 + memory.0 / 10 + 2048, "memory grows: {held:?}");
+    assert!(descriptors.1 <= descriptors.0, "descriptors grow: {held:?}");
+    let explained =
+        ["capture recovery", "no capture device", "capture failed", "the capture device cannot be set"];
+    let strange: Vec<_> = warnings.lines().filter(|l| !explained.iter().any(|e| l.contains(e))).collect();
+    assert!(strange.is_empty(), "warnings that nothing explains: {strange:?}");
 }
 
 /// One fault from its beginning to its end; gives the time of the end.
