@@ -56,6 +56,9 @@ const PURE: &[&str] = &["wire", "crypto", "input", "video", "audio", "rendezvous
 const PURE_FILES: &[&str] = &[
     "src/hid/report.rs",
     "src/hid/descriptor.rs",
+    "src/media/capture/ladder.rs",
+    "src/media/capture/v4l2/choose.rs",
+    "src/media/capture/v4l2/receiver.rs",
     "src/media/convert.rs",
     "src/media/demand.rs",
     "src/media/fanout.rs",

@@ -3,8 +3,10 @@
 //! right one.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use kvmdesk::video::edid::Edid;
 use kvmdesk::video::format::PixelFormat;
 
 use super::machine::{Machine, PATIENCE, say};
@@ -23,8 +25,9 @@ struct Plan {
     seed: u64,
     modes: usize,
     faults: usize,
-    /// Modes of more pixels are left out: encoding them in emulation takes longer than CI has.
+    /// Modes of more pixels, or more pictures a second, are left out: in emulation they take longer than CI has.
     most_pixels: usize,
+    most_hertz: usize,
     soak: Duration,
 }
 
@@ -37,11 +40,17 @@ impl Plan {
                 modes: usize::MAX,
                 faults: 200,
                 most_pixels: usize::MAX,
+                most_hertz: usize::MAX,
                 soak: Duration::from_secs(60 * minutes_of_soak()),
             },
-            Err(_) => {
-                Self { seed: SEED, modes: 12, faults: 20, most_pixels: 1_000_000, soak: Duration::ZERO }
-            }
+            Err(_) => Self {
+                seed: SEED,
+                modes: 12,
+                faults: 20,
+                most_pixels: 1_000_000,
+                most_hertz: 75,
+                soak: Duration::ZERO,
+            },
         }
     }
 }
@@ -142,8 +151,11 @@ pub fn walk_through(machine: &Machine) {
     say(&format!("seed {}", plan.seed));
     machine.run("lab usb; lab video 1");
     install(machine);
+    fs::write(machine.share().join("kvmdesk.toml"), config("edid = \"1080p60\"")).unwrap();
     start(machine);
+    edid_is_shown(machine);
     modes_and_faults(machine, &plan);
+    edid_is_shown(machine);
     stop(machine);
     machine.run("rmmod vivid; lab video 1");
     formats(
@@ -166,6 +178,30 @@ pub fn walk_through(machine: &Machine) {
     ];
     formats(machine, &planar, &["NM12", "NM21", "NM16", "NM61", "YM12", "YM21", "YUYV", "BGR3"]);
     stop(machine);
+}
+
+/// The computer reads the EDID that was configured, but for the CEC address that the driver puts into its extension.
+fn edid_is_shown(machine: &Machine) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw/edid/1080p60.hex");
+    let wanted = Edid::from_hex(&fs::read_to_string(path).unwrap()).unwrap();
+    let is_it =
+        |said: &str| Edid::from_hex(said).is_ok_and(|shown| shown.bytes()[..128] == wanted.bytes()[..128]);
+    machine.wait_for("lab edid", is_it);
+    say(&format!("ok: the EDID {:?} is shown", wanted.name()));
+}
+
+/// A signal that cannot be locked to for long: the device is opened again, then the EDID goes and comes.
+fn hot_plug_is_tried(session: &mut Session<'_>, bars: Bars) {
+    session.in_guest("lab signal nolock");
+    let rung = |session: &mut Session<'_>, rung: &str| {
+        let count = session.in_guest(&format!("grep -c 'rung={rung}' /tmp/agent.log || true"));
+        (count.trim() != "0").then_some(())
+    };
+    session.until("opening again", |session| rung(session, "Reopen"));
+    session.until("a hot-plug pulse", |session| rung(session, "HotPlug"));
+    session.in_guest("lab signal ok");
+    bars_come(session, (640, 480), bars, None, AT_MOST, "after a hot-plug pulse");
+    say("ok: a signal without lock is answered by opening again and a hot-plug pulse");
 }
 
 /// Those of `formats` that the guest's receiver offers, chosen by the configuration one after the other; `wanted` has
@@ -240,6 +276,7 @@ struct Mode {
     name: String,
     width: usize,
     height: usize,
+    hertz: usize,
     is_interlaced: bool,
 }
 
@@ -264,8 +301,10 @@ fn modes(machine: &Machine) -> Vec<Mode> {
         let (width, rest) = name.split_once('x')?;
         let height: String = rest.chars().take_while(char::is_ascii_digit).collect();
         let (width, height): (usize, usize) = (width.parse().ok()?, height.parse().ok()?);
-        let is_interlaced = rest[height.to_string().len()..].starts_with('i');
-        Some(Mode { number: number.to_owned(), name: name.to_owned(), width, height, is_interlaced })
+        let rate = &rest[height.to_string().len()..];
+        let hertz = rate.get(1..)?.chars().take_while(char::is_ascii_digit).collect::<String>();
+        let (hertz, is_interlaced) = (hertz.parse().ok()?, rate.starts_with('i'));
+        Some(Mode { number: number.to_owned(), name: name.to_owned(), width, height, hertz, is_interlaced })
     };
     listed.lines().filter_map(parse).collect()
 }
@@ -277,11 +316,12 @@ fn modes_and_faults(machine: &Machine, plan: &Plan) {
     let process = machine.run("cat /tmp/agent.pid");
     let mut session = Session::connect(machine);
     bars_come(&mut session, (640, 480), bars, None, PATIENCE, "at first");
+    hot_plug_is_tried(&mut session, bars);
 
     let all = modes(machine);
     assert!(all.len() > 100, "{all:?}");
     let mut chosen = all.clone();
-    chosen.retain(|mode| mode.pixels() <= plan.most_pixels);
+    chosen.retain(|mode| mode.pixels() <= plan.most_pixels && mode.hertz <= plan.most_hertz);
     while chosen.len() > plan.modes {
         chosen.remove(random.below(chosen.len()));
     }
@@ -320,7 +360,10 @@ fn modes_and_faults(machine: &Machine, plan: &Plan) {
 
 /// Those that are shown and cost the emulation little.
 fn small_modes(all: &[Mode]) -> Vec<Mode> {
-    all.iter().filter(|mode| mode.shown().is_some() && mode.pixels() <= 1024 * 768).cloned().collect()
+    all.iter()
+        .filter(|mode| mode.shown().is_some() && mode.pixels() <= 1024 * 768 && mode.hertz <= 75)
+        .cloned()
+        .collect()
 }
 
 /// A fault, then the right picture in another mode; gives the time from the one to the other.
@@ -395,28 +438,15 @@ fn soak(session: &mut Session<'_>, random: &mut Random, modes: &[Mode], length: 
 
 /// One fault from its beginning to its end; gives the time of the end.
 fn suffer(session: &mut Session<'_>, fault: Fault, after: &str, what: &str) -> Instant {
-    let seen = |session: &mut Session<'_>, line: &str| -> usize {
-        session.in_guest(&format!("grep -c '{line}' /tmp/agent.log || true")).trim().parse().unwrap()
-    };
     let signal = match fault {
         Fault::None => "none",
         Fault::NoLock => "nolock",
         Fault::OutOfRange => "range",
         Fault::Stalled => "stalled",
-        Fault::Disconnect | Fault::FatalError => {
-            let (control, line) = match fault {
-                Fault::Disconnect => ("disconnect=1", "no capture device"),
-                _ => ("inject_fatal_streaming_error=1", "capture failed"),
-            };
-            let before = seen(session, line);
-            session.in_guest(&format!("lab control {control}"));
-            let begin = Instant::now();
-            // Over by itself; but it has to have been noticed.
-            while seen(session, line) == before {
-                assert!(begin.elapsed() < AT_MOST, "{what}: not noticed");
-            }
-            session.in_guest(after);
-            return Instant::now();
+        Fault::Disconnect => return suffer_once(session, "disconnect=1", "no capture device", after, what),
+        Fault::FatalError => {
+            let control = "inject_fatal_streaming_error=1";
+            return suffer_once(session, control, "capture failed", after, what);
         }
         Fault::Unbound | Fault::Moved => {
             session.in_guest("lab unbind");
@@ -429,6 +459,19 @@ fn suffer(session: &mut Session<'_>, fault: Fault, after: &str, what: &str) -> I
     session.in_guest(&format!("lab signal {signal}"));
     card_comes(session, what);
     session.in_guest(&format!("lab signal ok; {after}"));
+    Instant::now()
+}
+
+/// A fault that is over by itself; but it has to have been noticed, by a line in the daemon's log.
+fn suffer_once(session: &mut Session<'_>, control: &str, line: &str, after: &str, what: &str) -> Instant {
+    let count = format!("grep -c '{line}' /tmp/agent.log || true");
+    let before = session.in_guest(&count);
+    let begin = Instant::now();
+    // Between two streams there is nothing that could fail, so it is done until it shows.
+    while session.in_guest(&format!("lab control {control}; sleep 1; {count}")) == before {
+        assert!(begin.elapsed() < AT_MOST, "{what}: not noticed");
+    }
+    session.in_guest(after);
     Instant::now()
 }
 
