@@ -30,7 +30,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "audio",
         ],
     ),
-    ("bench", &["peer", "net", "hid", "media", "wire", "crypto", "input", "video"]),
+    ("bench", &["peer", "hid", "media", "wire", "crypto", "input", "video"]),
     (
         "agent",
         &[
@@ -56,10 +56,15 @@ const PURE: &[&str] = &["wire", "crypto", "input", "video", "audio", "rendezvous
 const PURE_FILES: &[&str] = &[
     "src/hid/report.rs",
     "src/hid/descriptor.rs",
+    "src/media/audio/gate.rs",
+    "src/media/audio/packets.rs",
     "src/media/budget.rs",
-    "src/media/change.rs",
+    "src/media/capture/ladder.rs",
+    "src/media/capture/v4l2/choose.rs",
+    "src/media/capture/v4l2/receiver.rs",
     "src/media/card.rs",
     "src/media/card/paint.rs",
+    "src/media/change.rs",
     "src/media/convert.rs",
     "src/media/demand.rs",
     "src/media/fanout.rs",

@@ -61,10 +61,10 @@ impl<'a> Session<'a> {
     }
 
     /// Asks until there is an answer, while the controller goes on.
-    fn until<T>(&mut self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    fn until<T>(&mut self, what: &str, mut ask: impl FnMut(&mut Self) -> Option<T>) -> T {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            if let Some(answer) = ask() {
+            if let Some(answer) = ask(self) {
                 return answer;
             }
             assert!(Instant::now() < give_up, "never came: {what}");

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::media::audio::AudioReport;
 use crate::media::capture::v4l2::V4l2Settings;
+use crate::media::capture::{PassedOver, SourceReport};
 use crate::media::histogram::Percentiles;
 use crate::media::pipeline::{LaneStats, SourceSettings, VideoHandle, VideoSettings};
 use crate::session::stats::SessionStats;
 
 use super::status::{
-    AudioStatus, DroppedFrames, DroppedPictures, LaneStatus, Latency, StageLatencies, StreamStatus,
+    AudioStatus, CaptureStatus, DroppedFrames, DroppedPictures, LaneStatus, Latency, StageLatencies, StreamStatus,
     VideoStatus,
 };
 
@@ -17,13 +18,18 @@ use super::status::{
 pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> VideoStatus {
     let state = *handle.state().borrow();
     let stats = handle.stats();
+    // A source that shows its picture can still have something to say.
+    let notice = match stats.source.edid_fault {
+        Some(ref fault) if state.signal.sentence().is_empty() => fault.clone(),
+        _ => state.signal.sentence().to_owned(),
+    };
     VideoStatus {
         source: match &settings.source {
             SourceSettings::Pattern => "pattern".to_owned(),
             SourceSettings::V4l2(V4l2Settings { device, .. }) => device.display().to_string(),
         },
         signal: state.signal.word().to_owned(),
-        notice: state.signal.sentence().to_owned(),
+        notice,
         resolution: state.resolution.to_string(),
         original_resolution: state.original_resolution.to_string(),
         captured: stats.captured,
@@ -38,6 +44,7 @@ pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> Vi
             not_wanted: stats.dropped_not_wanted,
             unusable: stats.dropped_unusable,
         },
+        capture: capture_status(&stats.source),
         encoder_failures: stats.encoder_failures,
         latency: StageLatencies {
             convert: latency(&stats.convert),
@@ -45,6 +52,18 @@ pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> Vi
             hand_out: latency(&stats.hand_out),
         },
         lanes: stats.lanes.iter().map(lane_status).collect(),
+    }
+}
+
+fn capture_status(report: &SourceReport) -> CaptureStatus {
+    CaptureStatus {
+        format: report.format.map(PassedOver::name_of),
+        damaged: report.damaged,
+        requeries: report.recovery.requeries,
+        restarts: report.recovery.restarts,
+        reopens: report.recovery.reopens,
+        hot_plugs: report.recovery.hot_plugs,
+        passed_over: report.passed_over.iter().map(|p| (p.name(), p.reason.clone())).collect(),
     }
 }
 

@@ -99,12 +99,34 @@ pub struct VideoStatus {
     pub fps_out: f64,
     /// Changed pictures that were not sent, because of a newer one.
     pub dropped: DroppedPictures,
+    /// What is captured and what was done to keep it going.
+    #[serde(default)]
+    pub capture: CaptureStatus,
     /// Encoders that failed while in use; others took over.
     pub encoder_failures: u64,
     /// How long each stage takes.
     pub latency: StageLatencies,
     /// The encoded streams.
     pub lanes: Vec<LaneStatus>,
+}
+
+/// The capture device's format and recoveries.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CaptureStatus {
+    /// FourCC of the format that is captured; `None` for the test card and while there is no device.
+    pub format: Option<String>,
+    /// Frames left out because they were damaged.
+    pub damaged: u64,
+    /// How often the signal's timings were asked for again.
+    pub requeries: u64,
+    /// How often the stream was started again.
+    pub restarts: u64,
+    /// How often the device was opened again.
+    pub reopens: u64,
+    /// How often the computer was shown a cable pulled and put in.
+    pub hot_plugs: u64,
+    /// Formats that the device offers and that are not used: FourCC and reason.
+    pub passed_over: Vec<(String, String)>,
 }
 
 /// Changed pictures that were not sent, by reason.

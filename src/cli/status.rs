@@ -107,7 +107,8 @@ fn show_video(page: &mut Page, head: &str, video: &VideoStatus) {
     } else {
         format!("{}, sent as {}", video.original_resolution, video.resolution)
     };
-    page.row(head, format!("{}: {}, {size}", video.source, video.signal));
+    let format = video.capture.format.as_ref().map_or_else(String::new, |format| format!(" {format}"));
+    page.row(head, format!("{}: {},{format} {size}", video.source, video.signal));
     let (fps_in, fps_out) = (video.fps_in, video.fps_out);
     let failures = match video.encoder_failures {
         0 => String::new(),
@@ -125,10 +126,20 @@ fn show_video(page: &mut Page, head: &str, video: &VideoStatus) {
     let reasons = [
         (dropped.no_room, "no controller had room"),
         (dropped.not_wanted, "slower was asked for"),
-        (dropped.unusable, "damaged"),
+        (dropped.unusable + video.capture.damaged, "damaged"),
     ];
     if let Some(text) = reasons_text(&reasons) {
         page.row("", format!("changes left out: {text}"));
+    }
+    let capture = &video.capture;
+    // Opening it at the start counts as one.
+    let recoveries = [
+        (capture.restarts, "stream started again"),
+        (capture.reopens.saturating_sub(1), "device opened again"),
+        (capture.hot_plugs, "cable shown pulled and put in"),
+    ];
+    if let Some(text) = reasons_text(&recoveries) {
+        page.row("", format!("recovered: {text}"));
     }
     let stages = [
         ("capture", &video.latency.convert),
@@ -146,12 +157,12 @@ fn show_video(page: &mut Page, head: &str, video: &VideoStatus) {
         let wish = if lane.quantiser == lane.wished_quantiser {
             String::new()
         } else {
-            format!(" (wished {})", lane.wished_quantiser)
+            format!(" (for changes {})", lane.wished_quantiser)
         };
         page.row(
             "  stream",
             format!(
-                "{} by {encoder}{second}: {:.0} frames/s, {}, quantiser {}{wish}, {}",
+                "{} by {encoder}{second}: {:.0} frames/s, {}, coarseness {} of 51{wish}, {}",
                 lane.codec,
                 lane.fps,
                 bits(lane.bits_per_second),

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::capture::Source;
 use super::capture::pattern::PatternSource;
 use super::capture::v4l2::{V4l2Settings, V4l2Source};
+use super::capture::{Source, SourceReport};
 use super::encode::encoders::Encoders;
 use super::fanout::{Fanout, Watch};
 use super::histogram::Percentiles;
@@ -92,6 +92,8 @@ pub struct PipelineStats {
     pub encode: Percentiles,
     /// From the end of encoding until a session took the frame.
     pub hand_out: Percentiles,
+    /// What the source did to keep going.
+    pub source: SourceReport,
     /// The encoded streams, in the order in which they began.
     pub lanes: Vec<LaneStats>,
 }

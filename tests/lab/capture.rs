@@ -3,8 +3,10 @@
 //! right one.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use kvmdesk::video::edid::Edid;
 use kvmdesk::video::format::PixelFormat;
 
 use super::machine::{Machine, PATIENCE, say};
@@ -23,8 +25,10 @@ struct Plan {
     seed: u64,
     modes: usize,
     faults: usize,
-    /// Modes of more pixels are left out: encoding them in emulation takes longer than CI has.
+    /// Modes of more pixels, or more pictures a second, are left out: in emulation they take longer than CI has.
     most_pixels: usize,
+    most_hertz: usize,
+    soak: Duration,
 }
 
 impl Plan {
@@ -36,10 +40,24 @@ impl Plan {
                 modes: usize::MAX,
                 faults: 200,
                 most_pixels: usize::MAX,
+                most_hertz: usize::MAX,
+                soak: Duration::from_secs(60 * minutes_of_soak()),
             },
-            Err(_) => Self { seed: SEED, modes: 12, faults: 20, most_pixels: 1280 * 800 },
+            Err(_) => Self {
+                seed: SEED,
+                modes: 12,
+                faults: 20,
+                most_pixels: 1_000_000,
+                most_hertz: 75,
+                soak: Duration::ZERO,
+            },
         }
     }
+}
+
+fn minutes_of_soak() -> u64 {
+    std::env::var("KVMDESK_LAB_SOAK")
+        .map_or(0, |minutes| minutes.parse().expect("KVMDESK_LAB_SOAK is a number"))
 }
 
 /// A repeatable sequence (Knuth's MMIX constants).
@@ -133,14 +151,19 @@ pub fn walk_through(machine: &Machine) {
     say(&format!("seed {}", plan.seed));
     machine.run("lab usb; lab video 1");
     install(machine);
+    fs::write(machine.share().join("kvmdesk.toml"), config("edid = \"1080p60\"")).unwrap();
     start(machine);
+    edid_is_shown(machine);
     modes_and_faults(machine, &plan);
+    edid_is_shown(machine);
+    stop(machine);
     machine.run("rmmod vivid; lab video 1");
     formats(
         machine,
         &PixelFormat::ALL,
         &["NV12", "NV21", "NV16", "NV61", "NV24", "YUYV", "YU12", "YV12", "GREY"],
     );
+    stop(machine);
     machine.run("rmmod vivid; lab video 2");
     // With this interface vivid has several memory planes, and an offset in the plane of packed formats.
     let planar = [
@@ -155,6 +178,30 @@ pub fn walk_through(machine: &Machine) {
     ];
     formats(machine, &planar, &["NM12", "NM21", "NM16", "NM61", "YM12", "YM21", "YUYV", "BGR3"]);
     stop(machine);
+}
+
+/// The computer reads the EDID that was configured, but for the CEC address that the driver puts into its extension.
+fn edid_is_shown(machine: &Machine) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw/edid/1080p60.hex");
+    let wanted = Edid::from_hex(&fs::read_to_string(path).unwrap()).unwrap();
+    let is_it =
+        |said: &str| Edid::from_hex(said).is_ok_and(|shown| shown.bytes()[..128] == wanted.bytes()[..128]);
+    machine.wait_for("lab edid", is_it);
+    say(&format!("ok: the EDID {:?} is shown", wanted.name()));
+}
+
+/// A signal that cannot be locked to for long: the device is opened again, then the EDID goes and comes.
+fn hot_plug_is_tried(session: &mut Session<'_>, bars: Bars) {
+    session.in_guest("lab signal nolock");
+    let rung = |session: &mut Session<'_>, rung: &str| {
+        let count = session.in_guest(&format!("grep -c 'rung={rung}' /tmp/agent.log || true"));
+        (count.trim() != "0").then_some(())
+    };
+    session.until("opening again", |session| rung(session, "Reopen"));
+    session.until("a hot-plug pulse", |session| rung(session, "HotPlug"));
+    session.in_guest("lab signal ok");
+    bars_come(session, (640, 480), bars, None, AT_MOST, "after a hot-plug pulse");
+    say("ok: a signal without lock is answered by opening again and a hot-plug pulse");
 }
 
 /// Those of `formats` that the guest's receiver offers, chosen by the configuration one after the other; `wanted` has
@@ -229,6 +276,7 @@ struct Mode {
     name: String,
     width: usize,
     height: usize,
+    hertz: usize,
     is_interlaced: bool,
 }
 
@@ -253,8 +301,10 @@ fn modes(machine: &Machine) -> Vec<Mode> {
         let (width, rest) = name.split_once('x')?;
         let height: String = rest.chars().take_while(char::is_ascii_digit).collect();
         let (width, height): (usize, usize) = (width.parse().ok()?, height.parse().ok()?);
-        let is_interlaced = rest[height.to_string().len()..].starts_with('i');
-        Some(Mode { number: number.to_owned(), name: name.to_owned(), width, height, is_interlaced })
+        let rate = &rest[height.to_string().len()..];
+        let hertz = rate.get(1..)?.chars().take_while(char::is_ascii_digit).collect::<String>();
+        let (hertz, is_interlaced) = (hertz.parse().ok()?, rate.starts_with('i'));
+        Some(Mode { number: number.to_owned(), name: name.to_owned(), width, height, hertz, is_interlaced })
     };
     listed.lines().filter_map(parse).collect()
 }
@@ -266,11 +316,12 @@ fn modes_and_faults(machine: &Machine, plan: &Plan) {
     let process = machine.run("cat /tmp/agent.pid");
     let mut session = Session::connect(machine);
     bars_come(&mut session, (640, 480), bars, None, PATIENCE, "at first");
+    hot_plug_is_tried(&mut session, bars);
 
     let all = modes(machine);
     assert!(all.len() > 100, "{all:?}");
     let mut chosen = all.clone();
-    chosen.retain(|mode| mode.pixels() <= plan.most_pixels);
+    chosen.retain(|mode| mode.pixels() <= plan.most_pixels && mode.hertz <= plan.most_hertz);
     while chosen.len() > plan.modes {
         chosen.remove(random.below(chosen.len()));
     }
@@ -288,54 +339,114 @@ fn modes_and_faults(machine: &Machine, plan: &Plan) {
     }
     say(&format!("ok: {} modes, {}", chosen.len(), summary(&mut times)));
 
-    let small: Vec<_> =
-        all.iter().filter_map(|m| Some((m, m.shown()?))).filter(|(m, _)| m.pixels() <= 1024 * 768).collect();
     // Each kind comes at least twice in twenty.
     let mut faults: Vec<Fault> = FAULTS.into_iter().cycle().take(plan.faults).collect();
     for n in (1..faults.len()).rev() {
         faults.swap(n, random.below(n + 1));
     }
     let mut times = vec![];
+    let small = small_modes(&all);
     for (number, fault) in faults.into_iter().enumerate() {
-        let (mode, size) = small[random.below(small.len())];
-        let what = format!("fault {number}: {fault:?}, then {}", mode.name);
+        let mode = &small[random.below(small.len())];
         bars = bars.next();
-        let after = format!("lab mode {}; lab control osd_text_mode=2; lab {}", mode.number, bars.set());
-        let begin = suffer(&mut session, fault, &after, &what);
-        bars_come(&mut session, size, bars, None, AT_MOST, &what);
-        times.push(begin.elapsed());
-        say(&format!("ok: {what}: {:.1} s", begin.elapsed().as_secs_f64()));
+        times.push(recover(&mut session, fault, mode, bars, &format!("fault {number}")));
     }
     say(&format!("ok: {} faults, {}", times.len(), summary(&mut times)));
+    soak(&mut session, &mut random, &small, plan.soak);
     drop(session);
     let running = machine.run("kill -0 $(cat /tmp/agent.pid); cat /tmp/agent.pid");
     assert_eq!(running, process, "the daemon was not restarted");
 }
 
+/// Those that are shown and cost the emulation little.
+fn small_modes(all: &[Mode]) -> Vec<Mode> {
+    all.iter()
+        .filter(|mode| mode.shown().is_some() && mode.pixels() <= 1024 * 768 && mode.hertz <= 75)
+        .cloned()
+        .collect()
+}
+
+/// A fault, then the right picture in another mode; gives the time from the one to the other.
+fn recover(session: &mut Session<'_>, fault: Fault, mode: &Mode, bars: Bars, what: &str) -> Duration {
+    let what = format!("{what}: {fault:?}, then {}", mode.name);
+    let after = format!("lab mode {}; lab control osd_text_mode=2; lab {}", mode.number, bars.set());
+    let begin = suffer(session, fault, &after, &what);
+    let size = mode.shown().expect("only modes that can be shown are asked for");
+    bars_come(session, size, bars, None, AT_MOST, &what);
+    say(&format!("ok: {what}: {:.1} s", begin.elapsed().as_secs_f64()));
+    begin.elapsed()
+}
+
+/// What the daemon holds while one controller watches 640x480.
+#[derive(Debug, Clone, Copy)]
+struct Holding {
+    anonymous_kb: u64,
+    descriptors: u64,
+}
+
+/// Faults, modes and controllers that come and go; memory and descriptors stay flat, and every warning is one of those
+/// that the faults explain.
+fn soak(session: &mut Session<'_>, random: &mut Random, modes: &[Mode], length: Duration) {
+    if length.is_zero() {
+        return;
+    }
+    let plain = modes.iter().find(|mode| mode.name == "640x480p59").expect("the smallest mode").clone();
+    let machine = session.machine;
+    let end = Instant::now() + length;
+    let mut held: Vec<Holding> = vec![];
+    let mut bars = Bars { number: 0 };
+    let mut round = 0;
+    while Instant::now() < end {
+        for mode in [&modes[random.below(modes.len())], &plain] {
+            let fault = FAULTS[random.below(FAULTS.len())];
+            bars = bars.next();
+            recover(session, fault, mode, bars, &format!("soak {round}"));
+        }
+        for _ in 0..random.below(3) {
+            let mut other = Session::connect(machine);
+            bars_come(&mut other, (640, 480), bars, None, PATIENCE, "another controller");
+        }
+        // The others are gone when the daemon has noticed that they are.
+        session.app.idle(Duration::from_secs(3)).unwrap();
+        let said = session.in_guest(
+            "p=$(cat /tmp/agent.pid); sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$p/status; ls /proc/$p/fd | wc -l",
+        );
+        let mut numbers = said.lines().map(|line| line.trim().parse::<u64>().expect("a number"));
+        let mut next = || numbers.next().expect("two numbers");
+        let now = Holding { anonymous_kb: next(), descriptors: next() };
+        say(&format!("soak {round}: {now:?}"));
+        held.push(now);
+        round += 1;
+    }
+    // What is held after the first fifth is what everything needs once.
+    let (early, late) = held.split_at(held.len().div_ceil(5));
+    let most = |of: &[Holding], what: fn(&Holding) -> u64| of.iter().map(what).max().unwrap_or(0);
+    let memory = (most(early, |h| h.anonymous_kb), most(late, |h| h.anonymous_kb));
+    let descriptors = (most(early, |h| h.descriptors), most(late, |h| h.descriptors));
+    let warnings = session.in_guest(
+        "grep -E ' (WARN|ERROR) ' /tmp/agent.log | sed 's/^[^ ]* *//' | sort | uniq -c | sort -rn || true",
+    );
+    say(&format!("warnings:\n{warnings}"));
+    say(&format!("ok: soak of {round} rounds: kB {memory:?}, descriptors {descriptors:?}"));
+    assert!(memory.1 <= memory.0 + memory.0 / 10 + 2048, "memory grows: {held:?}");
+    assert!(descriptors.1 <= descriptors.0, "descriptors grow: {held:?}");
+    let explained =
+        ["capture recovery", "no capture device", "capture failed", "the capture device cannot be set"];
+    let strange: Vec<_> = warnings.lines().filter(|l| !explained.iter().any(|e| l.contains(e))).collect();
+    assert!(strange.is_empty(), "warnings that nothing explains: {strange:?}");
+}
+
 /// One fault from its beginning to its end; gives the time of the end.
 fn suffer(session: &mut Session<'_>, fault: Fault, after: &str, what: &str) -> Instant {
-    let seen = |session: &mut Session<'_>, line: &str| -> usize {
-        session.in_guest(&format!("grep -c '{line}' /tmp/agent.log || true")).trim().parse().unwrap()
-    };
     let signal = match fault {
         Fault::None => "none",
         Fault::NoLock => "nolock",
         Fault::OutOfRange => "range",
         Fault::Stalled => "stalled",
-        Fault::Disconnect | Fault::FatalError => {
-            let (control, line) = match fault {
-                Fault::Disconnect => ("disconnect=1", "no capture device"),
-                _ => ("inject_fatal_streaming_error=1", "capture failed"),
-            };
-            let before = seen(session, line);
-            session.in_guest(&format!("lab control {control}"));
-            let begin = Instant::now();
-            // Over by itself; but it has to have been noticed.
-            while seen(session, line) == before {
-                assert!(begin.elapsed() < AT_MOST, "{what}: not noticed");
-            }
-            session.in_guest(after);
-            return Instant::now();
+        Fault::Disconnect => return suffer_once(session, "disconnect=1", "no capture device", after, what),
+        Fault::FatalError => {
+            let control = "inject_fatal_streaming_error=1";
+            return suffer_once(session, control, "capture failed", after, what);
         }
         Fault::Unbound | Fault::Moved => {
             session.in_guest("lab unbind");
@@ -348,6 +459,19 @@ fn suffer(session: &mut Session<'_>, fault: Fault, after: &str, what: &str) -> I
     session.in_guest(&format!("lab signal {signal}"));
     card_comes(session, what);
     session.in_guest(&format!("lab signal ok; {after}"));
+    Instant::now()
+}
+
+/// A fault that is over by itself; but it has to have been noticed, by a line in the daemon's log.
+fn suffer_once(session: &mut Session<'_>, control: &str, line: &str, after: &str, what: &str) -> Instant {
+    let count = format!("grep -c '{line}' /tmp/agent.log || true");
+    let before = session.in_guest(&count);
+    let begin = Instant::now();
+    // Between two streams there is nothing that could fail, so it is done until it shows.
+    while session.in_guest(&format!("lab control {control}; sleep 1; {count}")) == before {
+        assert!(begin.elapsed() < AT_MOST, "{what}: not noticed");
+    }
+    session.in_guest(after);
     Instant::now()
 }
 

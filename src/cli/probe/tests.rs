@@ -119,8 +119,8 @@ fn the_text_tells_what_the_report_holds() {
     let text = text::render(&report);
     for part in [
         "1920x1080, 59.94 frames a second",
-        "YUYV  words                    1920x1080 at 30, 1600x900 at 30, 1280x720 at 30, 960x540 at 30, 2 smaller",
-        "not used XXXX ZZZZ: this layout is not known",
+        "formats  YUYV: 1920x1080 at 30, 1600x900 at 30, 1280x720 at 30, 960x540 at 30, 2 smaller",
+        "not used this layout is not known: XXXX ZZZZ",
         "in use   by kvmdesk (7)",
         "/dev/video9  passed over: why",
         "* H.264  one                60 %  good: note",

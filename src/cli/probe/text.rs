@@ -8,6 +8,9 @@ use crate::media::probe::{CaptureDevice, Format, Size};
 /// Sizes of a format that are shown; the others are counted.
 const SIZES_SHOWN: usize = 4;
 
+/// Characters a line.
+const WIDTH: usize = 100;
+
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
     let mut out = String::new();
@@ -70,7 +73,7 @@ fn line(out: &mut String, text: &str) {
 fn show_capture(out: &mut String, capture: &CaptureDevice) {
     line(out, &format!("  {}  {} ({})", capture.device.display(), capture.name, capture.driver));
     let mut row = |head: &str, text: String| {
-        let _ = writeln!(out, "    {head:<8} {text}");
+        let _ = writeln!(out, "    {head:<8} {}", wrapped(&text, 13));
     };
     row("at", capture.bus.clone());
     if let Some(link) = &capture.stable_path {
@@ -99,22 +102,48 @@ fn show_capture(out: &mut String, capture: &CaptureDevice) {
             _ => "built in".to_owned(),
         },
     );
-    let mut head = "formats";
+    // Those of the same sizes share a line.
+    let mut shared: Vec<(String, Vec<&str>)> = vec![];
     for format in capture.formats.iter().filter(|f| f.passed_over.is_none()) {
-        row(head, format!("{:<5} {:<24} {}", format.fourcc, format.description, sizes(format)));
+        let sizes = sizes(format);
+        match shared.iter_mut().find(|(known, _)| *known == sizes) {
+            Some((_, names)) => names.push(&format.fourcc),
+            None => shared.push((sizes, vec![&format.fourcc])),
+        }
+    }
+    let mut head = "formats";
+    for (sizes, names) in shared {
+        row(head, if sizes.is_empty() { names.join(" ") } else { format!("{}: {sizes}", names.join(" ")) });
         head = "";
     }
-    let reasons: Vec<&String> = capture.formats.iter().filter_map(|f| f.passed_over.as_ref()).collect();
-    let mut told: Vec<&String> = vec![];
-    for reason in reasons {
-        if told.contains(&reason) {
-            continue;
+    let mut reasons: Vec<(&str, Vec<&str>)> = vec![];
+    for format in &capture.formats {
+        let Some(reason) = &format.passed_over else { continue };
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, names)) => names.push(&format.fourcc),
+            None => reasons.push((reason, vec![&format.fourcc])),
         }
-        told.push(reason);
-        let same = capture.formats.iter().filter(|f| f.passed_over.as_ref() == Some(reason));
-        let names: Vec<_> = same.map(|f| f.fourcc.as_str()).collect();
-        row("not used", format!("{}: {reason}", names.join(" ")));
     }
+    for (reason, names) in reasons {
+        row("not used", format!("{reason}: {}", names.join(" ")));
+    }
+}
+
+/// A text in lines of at most so many characters where there are spaces, the later ones behind `indent` spaces.
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(last) = lines.last_mut() else { break };
+        if !last.is_empty() && indent + last.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(word.to_owned());
+        } else {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
 fn sizes(format: &Format) -> String {
@@ -148,7 +177,7 @@ fn show_encoders(out: &mut String, report: &Report) {
     }
     let missing: Vec<_> = report.encoders.iter().filter(|e| e.state == "not-there").map(|e| e.name).collect();
     if !missing.is_empty() {
-        line(out, &format!("  not on this machine: {}", missing.join(" ")));
+        line(out, &format!("  not on this machine: {}", wrapped(&missing.join(" "), 23)));
     }
     if !report.build.gstreamer {
         line(out, "  built without GStreamer: H.264 only");
@@ -159,7 +188,8 @@ fn show_choice(out: &mut String, report: &Report) {
     line(out, "\n`kvmdesk run` would use");
     let mut row = |head: &str, chosen: &Chosen| {
         let device = chosen.device.as_deref().unwrap_or("NOTHING");
-        let _ = writeln!(out, "  {head:<10} {device}: {}", chosen.note);
+        let text = wrapped(&format!("{device}: {}", chosen.note), 13);
+        let _ = writeln!(out, "  {head:<10} {text}");
     };
     for (n, display) in report.choice.displays.iter().enumerate() {
         let head =

@@ -159,6 +159,11 @@ impl<H: Hardware> Receiver<H> {
         self.look_at = now;
     }
 
+    /// For so long nobody looked whether frames came.
+    pub fn was_away(&mut self, time: Duration) {
+        self.last_frame += time;
+    }
+
     /// A usable frame came.
     pub fn frame_came(&mut self, now: Instant) {
         self.last_frame = now;
@@ -167,7 +172,7 @@ impl<H: Hardware> Receiver<H> {
             self.trouble = None;
         }
         if self.trouble.is_none() {
-            self.ladder.calm(now);
+            self.ladder.worked(now);
             self.last_failure = None;
         }
         self.state.signal = SignalState::Active;
