@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use kvmdesk::agent::agent::look_at_devices;
 use kvmdesk::config::file::{self, ConfigError};
 use kvmdesk::config::settings::{self, Origin, Overrides, Settings};
 use kvmdesk::media::pipeline::{MaxSize, SourceSettings};
@@ -83,7 +84,7 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
     }
     assert_eq!(keys_of("[[target]]\npointer.zzz = 1"), ["local"]);
     assert!(table["target"][0]["pointer"].get("local").is_some());
-    assert!(known >= 26, "only {known} keys found: does the parser still list them?");
+    assert!(known >= 27, "only {known} keys found: does the parser still list them?");
     let text = text.replace("log = \"/tmp", "#log = \"/tmp");
     let settings = resolve(&text, &[], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     // The documented values are the defaults, where there are any.
@@ -123,6 +124,28 @@ fn faults_outside_the_file_name_their_source() {
     let flags = Overrides { server_key: Some("k".into()), ..Overrides::default() };
     let error = resolve("", &[], &flags).unwrap_err().to_string();
     assert_eq!(error, "command line: server.key: a server key without a server: name the server too");
+}
+
+#[test]
+fn sound_belongs_to_the_first_capture_device_unless_named() {
+    use kvmdesk::media::audio::{AudioDevice, AudioSettings};
+    let audio = |text: &str| resolve(text, &[], &Overrides::default()).map(|s| s.audio);
+    assert_eq!(audio("[video]\nsource = \"pattern\"\n").unwrap(), None, "a test card makes no sound");
+    assert_eq!(audio("[audio]\ndevice = \"off\"\n").unwrap(), None);
+    let named = audio("[audio]\ndevice = \"hw:1,0\"\n");
+    let beside = audio("[video]\ndevice = \"/dev/video3\"\n").unwrap();
+    if cfg!(feature = "sound") {
+        let of = |device| Some(AudioSettings { device });
+        assert_eq!(named.unwrap(), of(AudioDevice::Named("hw:1,0".into())));
+        assert_eq!(beside, of(AudioDevice::Beside("/dev/video3".into())));
+    } else {
+        let error = named.unwrap_err().to_string();
+        assert!(
+            error.starts_with("test.toml:2: audio.device: this kvmdesk was built without sound"),
+            "{error}"
+        );
+        assert_eq!(beside, None);
+    }
 }
 
 #[test]
@@ -170,6 +193,27 @@ fn each_display_is_captured_as_its_section_says() {
     let shown: Vec<_> = settings.shown.iter().map(|s| (s.key.as_str(), s.origin)).collect();
     assert!(shown.contains(&("display-2.formats", Origin::File)), "{shown:?}");
     assert!(shown.contains(&("display-3.max-fps", Origin::Default)), "{shown:?}");
+}
+
+#[test]
+fn every_display_without_a_device_of_its_own_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("video0"), "").unwrap();
+    std::os::unix::fs::symlink(path("video0"), path("by-path")).unwrap();
+    let display = |name: &str| format!("[[display]]\ndevice = \"{}\"\n", path(name).display());
+    let text = format!(
+        "[hid]\nbackend = \"recording\"\n[video]\ndevice = \"{}\"\n{}{}[[display]]\nsource = \"pattern\"\n",
+        path("video0").display(),
+        display("gone"),
+        display("by-path")
+    );
+    let settings = resolve(&text, &[], &Overrides::default()).unwrap();
+    let wanted = [
+        format!("display-2.device: {} is not there now", path("gone").display()),
+        format!("display-3.device: {} is the same device as video.device", path("by-path").display()),
+    ];
+    assert_eq!(look_at_devices(&settings), wanted);
 }
 
 #[test]

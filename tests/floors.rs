@@ -30,7 +30,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "audio",
         ],
     ),
-    ("bench", &["peer", "hid", "media", "wire", "crypto", "input", "video"]),
+    ("bench", &["peer", "net", "hid", "media", "wire", "crypto", "input", "video"]),
     (
         "agent",
         &[
@@ -59,9 +59,21 @@ const PURE_FILES: &[&str] = &[
     "src/media/capture/ladder.rs",
     "src/media/capture/v4l2/choose.rs",
     "src/media/capture/v4l2/receiver.rs",
+    "src/media/budget.rs",
+    "src/media/change.rs",
+    "src/media/card.rs",
+    "src/media/card/paint.rs",
     "src/media/convert.rs",
     "src/media/demand.rs",
     "src/media/fanout.rs",
+    "src/media/histogram.rs",
+    "src/media/lane.rs",
+    "src/media/meters.rs",
+    "src/media/negotiate.rs",
+    "src/media/quality.rs",
+    "src/media/sampling.rs",
+    "src/media/scale.rs",
+    "src/media/screen.rs",
 ];
 const IMPURE_WORDS: &[&str] = &[
     "tokio",

@@ -11,6 +11,8 @@ mod hands;
 mod machine;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/sound.rs"]
+mod sound;
 
 use std::fs;
 use std::path::Path;
@@ -86,6 +88,11 @@ fn a_board_shows_its_computer_and_types_into_it() {
 #[test]
 fn every_format_mode_and_fault_of_the_receiver_ends_in_a_right_picture() {
     in_lab(capture::walk_through);
+}
+
+#[test]
+fn a_board_with_a_sound_card_is_heard() {
+    in_lab(sound::walk_through);
 }
 
 /// Boots a guest for a test; says why if there cannot be one.

@@ -3,14 +3,10 @@
 use std::io::Read;
 use std::path::Path;
 
-/// Bytes of one block (VESA E-EDID 1.3).
-const BLOCK: usize = 128;
-/// The fixed first bytes of every EDID.
-const HEADER: [u8; 8] = [0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00];
-/// Most blocks that V4L2 takes (kernel: VIDIOC_S_EDID).
-const MOST_BLOCKS: usize = 256;
-/// Longest file that is read: every byte as two digits and a space, with room for line ends.
-const MOST_FILE: u64 = (MOST_BLOCKS * BLOCK * 4) as u64;
+use crate::video::edid::{Edid, EdidError};
+
+/// Longest file that is read: 256 blocks of 128 bytes, each byte as `0xff, `, and comments.
+const MOST_FILE: u64 = 256 * 128 * 8;
 
 /// The EDIDs that come with kvmdesk: name and hexadecimal text. The name is the mode that computers prefer.
 pub const PRESETS: [(&str, &str); 6] = [
@@ -32,7 +28,7 @@ pub fn named(word: &str) -> Result<Option<Vec<u8>>, String> {
         return Ok(None);
     }
     if let Some((_, hex)) = PRESETS.iter().find(|(name, _)| *name == word) {
-        return parse(hex.as_bytes()).map(Some);
+        return parse(hex.as_bytes()).map(Some).map_err(|why| format!("{word}: {why}"));
     }
     if word.contains('/') {
         return read(Path::new(word)).map(Some).map_err(|why| format!("{word}: {why}"));
@@ -45,84 +41,28 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |e: std::io::Error| format!("cannot be read ({e})");
     // A pipe or a device could block, or never end.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err("is no ordinary file".to_owned());
+        return Err("this is no ordinary file".to_owned());
     }
     let mut bytes = vec![];
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(MOST_FILE).read_to_end(&mut bytes).map_err(unreadable)?;
-    parse(&bytes)
+    parse(&bytes).map_err(|why| why.to_string())
 }
 
-/// An EDID as bytes or as hexadecimal text (spaces and line ends anywhere between bytes), checked.
-///
-/// # Errors
-/// What is wrong with it, as words behind a name.
-pub fn parse(file: &[u8]) -> Result<Vec<u8>, String> {
-    let bytes = if file.starts_with(&HEADER) { file.to_vec() } else { from_hex(file)? };
-    if !bytes.starts_with(&HEADER) {
-        return Err("is no EDID: it does not begin with 00 ff ff ff ff ff ff 00".to_owned());
-    }
-    let count = bytes.len() / BLOCK;
-    let said = usize::from(bytes.get(BLOCK - 2).copied().unwrap_or(0)) + 1;
-    if !bytes.len().is_multiple_of(BLOCK) || count != said || count > MOST_BLOCKS {
-        return Err(format!(
-            "is {} bytes long, but an EDID with {} extension blocks has {}",
-            bytes.len(),
-            said - 1,
-            said * BLOCK
-        ));
-    }
-    for (n, block) in bytes.chunks(BLOCK).enumerate() {
-        let sum = block.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-        if sum != 0 {
-            let last = block.last().copied().unwrap_or(0);
-            let right = last.wrapping_sub(sum);
-            return Err(format!(
-                "has a wrong checksum in block {n}: {last:02x}, where {right:02x} would be right"
-            ));
-        }
-    }
-    Ok(bytes)
-}
-
-fn from_hex(text: &[u8]) -> Result<Vec<u8>, String> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8);
-    text.split(u8::is_ascii_whitespace)
-        .flat_map(|word| word.chunks(2))
-        .map(|pair| match pair {
-            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-            _ => None,
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| "is neither an EDID in bytes nor one in hexadecimal digits".to_owned())
+/// A file's contents: bytes, or hexadecimal text.
+fn parse(file: &[u8]) -> Result<Vec<u8>, EdidError> {
+    let edid = match std::str::from_utf8(file) {
+        Ok(text) => Edid::from_hex(text)?,
+        // The second byte of every EDID is no text.
+        Err(_) => Edid::parse(file)?,
+    };
+    Ok(edid.bytes().to_vec())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_damaged_is_told() {
-        let (_, text) = PRESETS[0];
-        let good = parse(text.as_bytes()).unwrap();
-        assert_eq!(parse(&good).unwrap(), good, "bytes and digits are the same");
-        assert_eq!(parse(text.replace(char::is_whitespace, "").as_bytes()).unwrap(), good);
-        let fault = |change: &dyn Fn(&mut Vec<u8>)| {
-            let mut bytes = good.clone();
-            change(&mut bytes);
-            parse(&bytes).unwrap_err()
-        };
-        assert!(fault(&|b| b[60] ^= 1).starts_with("has a wrong checksum in block 0: "));
-        assert!(fault(&|b| b[200] ^= 1).starts_with("has a wrong checksum in block 1: "));
-        assert_eq!(
-            fault(&|b| b.truncate(128)),
-            "is 128 bytes long, but an EDID with 1 extension blocks has 256"
-        );
-        assert!(fault(&|b| b.truncate(20)).starts_with("is 20 bytes long"));
-        assert!(fault(&|b| b[0] = 1).starts_with("is neither"));
-        assert!(parse(b"").unwrap_err().starts_with("is no EDID"));
-        assert!(parse(b"00 ff f").unwrap_err().starts_with("is neither"));
-    }
+    use crate::video::format::Resolution;
 
     #[test]
     fn words_name_presets_files_or_nothing() {
@@ -132,22 +72,22 @@ mod tests {
             named("4k").unwrap_err(),
             "`4k` is none of keep, 1080p60, 1080p50, 1080p30, 720p60, 1024x768, 1440p60, nor the path of a file"
         );
-        assert_eq!(named("/dev/zero").unwrap_err(), "/dev/zero: is no ordinary file");
+        assert_eq!(named("/dev/zero").unwrap_err(), "/dev/zero: this is no ordinary file");
         assert!(named("./not-there.hex").unwrap_err().starts_with("./not-there.hex: cannot be read ("));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("own.bin");
         let bytes = named("1080p30").unwrap().unwrap();
-        std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(named(path.to_str().unwrap()).unwrap().unwrap(), bytes);
-    }
-
-    /// Width, height and rate of a detailed timing (VESA E-EDID 1.3, section 3.10.2).
-    fn timing(d: &[u8]) -> (u32, u32, u32) {
-        let wide = |low: u8, high: u8| u32::from(low) | u32::from(high) << 8;
-        let (width, blank) = (wide(d[2], d[4] >> 4), wide(d[3], d[4] & 15));
-        let (height, lost) = (wide(d[5], d[7] >> 4), wide(d[6], d[7] & 15));
-        let total = (width + blank) * (height + lost);
-        (width, height, (wide(d[0], d[1]) * 10_000 + total / 2) / total)
+        let write = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            named(path.to_str().unwrap()).map_err(|why| why.rsplit_once(": ").unwrap().1.to_owned())
+        };
+        assert_eq!(write(&bytes).unwrap().unwrap(), bytes);
+        assert_eq!(write(PRESETS[2].1.as_bytes()).unwrap().unwrap(), bytes);
+        let (found, wanted) = (bytes[255] ^ 1, bytes[255]);
+        let damaged = [&bytes[..255], &[found]].concat();
+        let fault = format!("the checksum of block 1 is {found:02x} and should be {wanted:02x}");
+        assert_eq!(write(&damaged), Err(fault));
+        assert!(write(b"").is_err() && write(b"no edid").is_err() && write(&bytes[..128]).is_err());
     }
 
     #[test]
@@ -165,7 +105,9 @@ mod tests {
         for (name, mode) in wanted {
             let edid = named(name).unwrap().unwrap();
             assert_eq!((edid.len(), edid[126]), (256, 1), "{name}: base and one extension");
-            assert_eq!(timing(&edid[54..72]), mode, "{name}");
+            let preferred = Edid::parse(&edid).unwrap().preferred_mode().unwrap();
+            let Resolution { width, height } = preferred.resolution;
+            assert_eq!((width, height, (preferred.millihertz + 500) / 1000), mode, "{name}");
             assert!(edid[24] & 2 != 0, "{name}: the first timing is the preferred one");
             assert_eq!(&edid[108..121], b"\0\0\0\xfc\0kvmdesk\n", "{name}: the display's name");
             products.push(edid[10]);

@@ -19,10 +19,10 @@ mod hidraw;
 mod receiver;
 mod stick;
 mod stream;
-mod sys;
+pub(in crate::media) mod sys;
 
 /// What a capture device is opened with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct V4l2Settings {
     /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
     pub device: PathBuf,
