@@ -37,7 +37,15 @@ pub fn unit_type(unit: &[u8]) -> u8 {
 
 /// First start code in `bytes`: where the unit before it ends, and where the unit behind it begins.
 fn find_start(bytes: &[u8]) -> Option<(usize, usize)> {
-    let at = bytes.windows(3).position(|w| w == [0, 0, 1])?;
+    // The third byte of a start code is 1: any byte above rules out three places at once.
+    let mut at = 0;
+    loop {
+        match *bytes.get(at + 2)? {
+            0 => at += 1,
+            1 if bytes[at..at + 2] == [0, 0] => break,
+            _ => at += 3,
+        }
+    }
     // Zeros in front of 00 00 01 are the fourth byte of a long start code or trailing zeros, never payload.
     let zeros = bytes[..at].iter().rev().take_while(|b| **b == 0).count();
     Some((at - zeros, at + 3))

@@ -188,8 +188,7 @@ impl Encoders {
     /// # Errors
     /// [`EncodeError::Unknown`] if it is not there, else why it cannot be used.
     pub fn open_named(&self, name: &str, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError> {
-        let slot =
-            self.slots.iter().find(|slot| slot.candidate.name() == name && slot.candidate.is_there());
+        let slot = self.slots.iter().find(|slot| slot.candidate.name() == name && slot.candidate.is_there());
         self.open_slot(slot.ok_or_else(|| EncodeError::Unknown(name.to_owned()))?, resolution)
     }
 

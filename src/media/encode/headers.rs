@@ -226,7 +226,11 @@ mod tests {
         assert_eq!(read(Codec::Vp9, &[0x86]), delta);
         // Delimiter, then a frame that is not a key frame.
         assert_eq!(read(Codec::Av1, &[0x12, 0, 0x32, 1, 0x20]), delta);
-        assert_eq!(read(Codec::Av1, &[0x12, 0, 0x32, 1, 0x00]), None, "a key frame needs its sequence header");
+        assert_eq!(
+            read(Codec::Av1, &[0x12, 0, 0x32, 1, 0x00]),
+            None,
+            "a key frame needs its sequence header"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Decoders of GStreamer, for the self-check and for tests.
 
+use gst_video::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
-use gst_video::prelude::*;
 
 use super::has_element;
 use super::line::{Line, failed, make};
@@ -81,7 +81,8 @@ impl Decoder for GstDecoder {
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, &info)
             .map_err(|error| fail(&error))?;
         let resolution = Resolution::new(info.width(), info.height());
-        if resolution != resolution.to_even() || info.colorimetry().range() != gst_video::VideoColorRange::Range16_235
+        if resolution != resolution.to_even()
+            || info.colorimetry().range() != gst_video::VideoColorRange::Range16_235
         {
             return Err(fail(&format!("{resolution}, {}", info.colorimetry())));
         }

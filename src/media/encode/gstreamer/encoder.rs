@@ -8,7 +8,7 @@ use gstreamer_video as gst_video;
 
 use super::changeable;
 use super::layout::Layout;
-use super::line::{Line, failed, make};
+use super::line::{FRAME_TIME, Line, failed, make};
 use super::table::{Control, Row};
 use crate::media::encode::headers::{self, h265};
 use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder};
@@ -20,7 +20,7 @@ use crate::video::frame::Codec;
 /// What it is opened with; each frame brings its own.
 const FIRST_QUANTISER: u8 = 26;
 /// A quantiser that differs less is not worth a restart.
-const RESTART_STEP: u8 = 3;
+const RESTART_STEP: u32 = 3;
 /// Pictures below are encoded by one thread.
 const THREADED_BLOCKS: u32 = 1_200;
 
@@ -35,6 +35,8 @@ pub struct GstEncoder {
     input: Option<gst::Buffer>,
     /// What the element was told last: a quantiser of H.264 or a rate in bits a second.
     told: u32,
+    /// The element does not make key frames when asked to; it has to be started anew.
+    overlooks_requests: bool,
     pool: BytesMut,
 }
 
@@ -52,40 +54,50 @@ impl GstEncoder {
         }
         let layout = Layout::new(row.input, resolution)?;
         let told = match row.control {
-            Control::Rate { .. } | Control::V4l2Rate => rate(resolution, FIRST_QUANTISER, None),
+            Control::V4l2Rate => rate(resolution, FIRST_QUANTISER, None),
             Control::Quantiser { .. } | Control::MarkedQuantiser { .. } | Control::Restart { .. } => {
                 u32::from(FIRST_QUANTISER)
             }
         };
         let (element, line) = start(row, resolution, &layout, told)?;
-        Ok(Self { row, resolution, layout, element, line, input: None, told, pool: BytesMut::new() })
+        Ok(Self {
+            row,
+            resolution,
+            layout,
+            element,
+            line,
+            input: None,
+            told,
+            overlooks_requests: false,
+            pool: BytesMut::new(),
+        })
+    }
+
+    /// What the element has to be told for this order.
+    fn wanted(&self, order: FrameOrder) -> u32 {
+        let quantiser = order.quantiser.min(51);
+        match self.row.control {
+            Control::V4l2Rate => rate(self.resolution, quantiser, order.bits_per_second),
+            Control::Quantiser { .. } | Control::MarkedQuantiser { .. } | Control::Restart { .. } => {
+                u32::from(quantiser)
+            }
+        }
     }
 
     /// Tells the element how coarse the next frame shall be.
     fn control(&mut self, order: FrameOrder) -> Result<(), EncodeError> {
-        let quantiser = order.quantiser.min(51);
-        let wanted = match self.row.control {
-            Control::Rate { .. } | Control::V4l2Rate => {
-                rate(self.resolution, quantiser, order.bits_per_second)
-            }
-            Control::Quantiser { .. } | Control::MarkedQuantiser { .. } | Control::Restart { .. } => {
-                u32::from(quantiser)
-            }
-        };
+        let wanted = self.wanted(order);
         if wanted == self.told {
             return Ok(());
         }
         if let Control::Restart { .. } = self.row.control {
-            let is_near = self.told.abs_diff(wanted) < u32::from(RESTART_STEP);
             // A key frame that is wanted anyway makes the restart free.
-            if is_near && !order.wants_keyframe {
-                return Ok(());
+            if self.told.abs_diff(wanted) >= RESTART_STEP || order.wants_keyframe {
+                self.restart(wanted)?;
             }
-            (self.element, self.line) = start(self.row, self.resolution, &self.layout, wanted)?;
-            self.input = None;
-        } else {
-            tell(&self.element, self.row, wanted, Some(self.told))?;
+            return Ok(());
         }
+        tell(&self.element, self.row, wanted, Some(self.told))?;
         self.told = wanted;
         Ok(())
     }
@@ -101,10 +113,33 @@ impl GstEncoder {
         };
         let writable = buffer.make_mut();
         writable.set_pts(time);
+        writable.set_duration(FRAME_TIME);
         let mut map = writable.map_writable().map_err(|error| failed(self.row.element, error))?;
         self.layout.write(picture, &mut map);
         drop(map);
         Ok(buffer)
+    }
+
+    /// Starts the element anew; its next frame is a key frame.
+    fn restart(&mut self, told: u32) -> Result<(), EncodeError> {
+        // First the old one's memory, then the new one's.
+        self.line.stop();
+        (self.element, self.line) = start(self.row, self.resolution, &self.layout, told)?;
+        (self.told, self.input) = (told, None);
+        Ok(())
+    }
+
+    /// One frame in, one frame out.
+    fn encode_once(&mut self, picture: &I420Picture) -> Result<EncodedPicture, EncodeError> {
+        let buffer = self.fill(picture)?;
+        self.input = Some(buffer.clone());
+        let sample = self.line.exchange(buffer)?;
+        let encoded = sample.buffer().ok_or_else(|| failed(self.row.element, "an empty frame"))?;
+        let map = encoded.map_readable().map_err(|error| failed(self.row.element, error))?;
+        let data = self.collect(&map);
+        let header = headers::read(self.row.codec, &data)
+            .ok_or_else(|| failed(self.row.element, "what came out is not one frame"))?;
+        Ok(EncodedPicture { data, is_keyframe: header.is_keyframe })
     }
 
     /// Copies what came out, so that the element gets its buffer back: H.26x with long start codes and without units
@@ -143,22 +178,23 @@ impl Encoder for GstEncoder {
         if picture.resolution() != self.resolution {
             return Err(EncodeError::Size(picture.resolution()));
         }
+        if order.wants_keyframe && self.overlooks_requests {
+            self.restart(self.wanted(order))?;
+        }
         self.control(order)?;
         if order.wants_keyframe {
             let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
-            if !self.element.static_pad("src").is_some_and(|pad| pad.send_event(event)) {
-                return Err(failed(self.row.element, "it refuses to make a key frame"));
-            }
+            self.overlooks_requests |=
+                !self.element.static_pad("src").is_some_and(|pad| pad.send_event(event));
         }
-        let buffer = self.fill(picture)?;
-        self.input = Some(buffer.clone());
-        let sample = self.line.exchange(buffer)?;
-        let encoded = sample.buffer().ok_or_else(|| failed(self.row.element, "an empty frame"))?;
-        let map = encoded.map_readable().map_err(|error| failed(self.row.element, error))?;
-        let data = self.collect(&map);
-        let header = headers::read(self.row.codec, &data)
-            .ok_or_else(|| failed(self.row.element, "what came out is not one frame"))?;
-        Ok(EncodedPicture { data, is_keyframe: header.is_keyframe })
+        let encoded = self.encode_once(picture)?;
+        if encoded.is_keyframe || !order.wants_keyframe {
+            return Ok(encoded);
+        }
+        tracing::debug!(encoder = self.row.element, "a request for a key frame was overlooked");
+        self.overlooks_requests = true;
+        self.restart(self.told)?;
+        self.encode_once(picture)
     }
 }
 
@@ -248,9 +284,6 @@ fn tell(element: &gst::Element, row: &Row, wanted: u32, before: Option<u32>) -> 
             }
         }
         Control::Restart { property } => set(element, &find(property)?, &wanted.to_string())?,
-        Control::Rate { property, unit } => {
-            set(element, &find(property)?, &(wanted / unit).max(1).to_string())?;
-        }
         Control::V4l2Rate => {
             let controls =
                 format!("controls,repeat_sequence_header=1,video_bitrate={wanted},video_gop_size=65535");

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How often the wait looks for error messages.
 const GLANCE: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// Time between two frames on the pipeline's own clock; the real pace is not known to it.
-const FRAME_TIME: gst::ClockTime = gst::ClockTime::from_nseconds(33_333_333);
+pub const FRAME_TIME: gst::ClockTime = gst::ClockTime::from_nseconds(33_333_333);
 
 /// A running pipeline.
 pub struct Line {
@@ -66,7 +66,8 @@ impl Line {
 
     /// The time of the next buffer.
     pub fn next_time(&self) -> gst::ClockTime {
-        FRAME_TIME * self.count
+        // Not from zero: some elements take the first time for one that lies behind.
+        FRAME_TIME * (self.count + 1)
     }
 
     /// Puts a buffer in and takes the one out that comes of it.
@@ -99,10 +100,9 @@ impl Line {
             _ => None,
         }
     }
-}
 
-impl Drop for Line {
-    fn drop(&mut self) {
+    /// Ends the pipeline and frees what its elements hold.
+    pub fn stop(&mut self) {
         let pipeline = self.pipeline.clone();
         let end = move || {
             if let Err(error) = pipeline.set_state(gst::State::Null) {
@@ -115,5 +115,11 @@ impl Drop for Line {
             // An element that is stuck may never end; the display must not wait for it.
             tracing::error!(%error, "a stuck pipeline cannot be closed");
         }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

@@ -36,13 +36,6 @@ pub enum Control {
         /// The property.
         property: &'static str,
     },
-    /// Only a bit rate: a property in bits divided by `unit`.
-    Rate {
-        /// The property.
-        property: &'static str,
-        /// 1000 for kbit/s.
-        unit: u32,
-    },
     /// Only a bit rate: a control of the V4L2 device, in bits a second.
     V4l2Rate,
 }
@@ -306,7 +299,10 @@ pub static TABLE: &[Row] = &[
         codec: Codec::Vp8,
         cost: 250,
         control: Control::Quantiser { properties: &["max-quantizer", "min-quantizer"], scale: Scale::Vp8 },
+        // More threads spin while they wait for each other, at many times the CPU.
+        threads: None,
         properties: &[
+            ("threads", "1"),
             ("deadline", "1"),
             ("cpu-used", "-12"),
             ("end-usage", "cbr"),
@@ -343,7 +339,6 @@ pub static TABLE: &[Row] = &[
             ("cpu-used", "10"),
             ("end-usage", "cbr"),
             ("lag-in-frames", "0"),
-            ("keyframe-mode", "disabled"),
             ("keyframe-max-dist", "2147483647"),
             ("row-mt", "true"),
             ("target-bitrate", "100000"),
