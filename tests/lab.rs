@@ -9,6 +9,8 @@ mod hands;
 mod machine;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/long/soak.rs"]
+mod soak;
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +30,13 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn log_in(machine: &'a Machine) -> Self {
-        let options = Options::with_password(PASSWORD);
+        Self::log_in_as(machine, 1)
+    }
+
+    /// The same in the app's window of this number; a second one of the same number takes the first one's place.
+    fn log_in_as(machine: &'a Machine, window: u64) -> Self {
+        let mut options = Options::with_password(PASSWORD);
+        options.session_id = window;
         let mut app = Controller::connect_direct(machine.direct_address(), options).unwrap();
         app.log_in().unwrap();
         // Pointer events are thrown away until the echo of a TestDelay that follows the first key frame.
