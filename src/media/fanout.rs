@@ -63,6 +63,8 @@ struct Watcher {
     queue: VecDeque<(EncodedFrame, Instant)>,
     step: Step,
     last_keyframe: Option<Instant>,
+    /// Its line takes nothing now: no frame is made for its sake.
+    is_held: bool,
     waker: Option<Waker>,
 }
 
@@ -133,6 +135,7 @@ impl Fanout {
             queue: VecDeque::new(),
             step: Step::Asked,
             last_keyframe: None,
+            is_held: false,
             waker: None,
         };
         state.watchers.insert(watcher, new);
@@ -184,7 +187,7 @@ impl Fanout {
                 Step::Following if place.is_skipping => continue,
                 Step::Following => {
                     has_followers = true;
-                    need.has_room |= watcher.queue.is_empty();
+                    need.has_room |= watcher.queue.is_empty() && !watcher.is_held;
                     continue;
                 }
                 // A watcher's first key frame waits for nothing.
@@ -305,6 +308,19 @@ impl Watch {
         *version += 1;
         drop(state);
         (self.shared.notify)();
+    }
+
+    /// While held, no frame is made for this watcher's sake: what changes meanwhile is in the first one after it.
+    pub fn hold(&self, is_held: bool) {
+        let mut state = self.shared.lock();
+        let State { watchers, is_starved, .. } = &mut *state;
+        let Some(watcher) = watchers.get_mut(&self.watcher) else { return };
+        watcher.is_held = is_held;
+        let is_awaited = !is_held && watcher.queue.is_empty() && std::mem::take(is_starved);
+        drop(state);
+        if is_awaited {
+            (self.shared.notify)();
+        }
     }
 
     /// Asks for a key frame. Requests that come before it is made are one request.

@@ -271,6 +271,12 @@ impl FrameSubscription {
         self.watch.update(request);
     }
 
+    /// While held, no frame is made for this watcher's sake, because its line takes none: what changes meanwhile is in
+    /// the first one after it, fresh.
+    pub fn hold(&self, is_held: bool) {
+        self.watch.hold(is_held);
+    }
+
     /// Asks for a key frame, also of a still picture.
     pub fn request_keyframe(&self) {
         self.watch.request_keyframe();

@@ -7,6 +7,9 @@ use super::budget::{Budget, Change};
 
 /// So long after the last key frame or large change a picture is refined.
 pub const QUIET: Duration = Duration::from_millis(230);
+/// On a slow line a large change after a pause this long has little in common with what the encoder remembers: it may
+/// become as big as a key frame, and is made as coarse as one.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Least time between two steps of a refinement.
 const STEP_GAP: Duration = Duration::from_millis(50);
 /// What a still picture is refined to, if nothing finer is wished.
@@ -43,6 +46,8 @@ pub struct Quality {
     shown: Option<u8>,
     /// When refinement may go on.
     refine_at: Option<Instant>,
+    /// When the last change or key frame was made.
+    changed_at: Option<Instant>,
     /// Quantiser steps of the next refinement on a slow line.
     steps: u8,
 }
@@ -55,6 +60,7 @@ impl Default for Quality {
             pixels: 0,
             shown: None,
             refine_at: None,
+            changed_at: None,
             steps: FIRST_STEPS,
         }
     }
@@ -95,6 +101,10 @@ impl Quality {
             Work::Delta(Change::Small) if self.is_refined_with(now) => {
                 self.finest().saturating_add(self.budget.extra(Change::Small)).min(super::budget::COARSEST)
             }
+            Work::Delta(Change::Large) if self.is_after_pause(now) => {
+                let change = self.budget.delta(self.wished, Change::Large);
+                change.max(self.budget.key(self.wished, self.pixels))
+            }
             Work::Delta(change) => self.budget.delta(self.wished, change),
             Work::Refine => self.next_step(),
         }
@@ -103,6 +113,9 @@ impl Quality {
     /// What a frame of [`Quality::order`] turned out to be.
     pub fn took(&mut self, work: Work, is_dirty: bool, quantiser: u8, bytes: usize, now: Instant) {
         let line_time = self.budget.line_time(bytes);
+        if work != Work::Refine {
+            self.changed_at = Some(now);
+        }
         match work {
             Work::CatchUp if !is_dirty && self.is_fine() => {}
             Work::Key | Work::CatchUp => {
@@ -136,6 +149,11 @@ impl Quality {
     fn begin_quiet(&mut self, now: Instant, line_time: Duration) {
         self.refine_at = Some(now + line_time.max(QUIET));
         self.steps = FIRST_STEPS;
+    }
+
+    fn is_after_pause(&self, now: Instant) -> bool {
+        let pause = |at: Instant| now.saturating_duration_since(at) >= PAUSE;
+        self.budget.line().is_some() && self.changed_at.is_some_and(pause)
     }
 
     fn is_fine(&self) -> bool {
@@ -193,6 +211,26 @@ mod tests {
             let due = self.quality.refine_due_at()?;
             Some(due.saturating_duration_since(self.now()).as_millis() as u64)
         }
+    }
+
+    #[test]
+    fn after_a_pause_a_large_change_is_as_coarse_as_a_key_frame_but_only_on_slow_lines() {
+        let large = Work::Delta(Change::Large);
+        let mut bench = Bench::new(26, Some(300_000));
+        bench.encode(Work::Key, 15_000);
+        for _ in 0..100 {
+            bench.millis += 100;
+            bench.encode(large, 100);
+        }
+        assert!(bench.encode(large, 100) <= 27, "a scroll that costs nothing is as fine as wished");
+        bench.millis += 200;
+        let key = bench.quality.budget().key(26, PIXELS);
+        assert!(key > 40);
+        assert_eq!(bench.encode(large, 15_000), key);
+        let mut bench = Bench::new(26, None);
+        bench.encode(Work::Key, 15_000);
+        bench.millis += 1000;
+        assert_eq!(bench.encode(large, 15_000), 26);
     }
 
     #[test]

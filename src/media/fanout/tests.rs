@@ -214,3 +214,17 @@ fn the_end_comes_after_the_queue_and_dropping_a_watch_ends_it() {
     assert!(matches!(watch.poll_next(&mut context), Poll::Ready(Some(_))));
     assert!(matches!(watch.poll_next(&mut context), Poll::Ready(None)));
 }
+
+#[test]
+fn a_held_watcher_waits_for_one_fresh_frame() {
+    let mut bench = Bench::new();
+    let mut watch = bench.watch();
+    bench.publish(true, 0);
+    assert!(next(&mut watch).is_some());
+    watch.hold(true);
+    assert!(!bench.need(100).has_room, "nothing is made for its sake");
+    let notified = bench.notified.load(Ordering::Relaxed);
+    watch.hold(false);
+    assert_eq!(bench.notified.load(Ordering::Relaxed), notified + 1, "the pipeline is called at once");
+    assert!(bench.need(100).has_room);
+}
