@@ -286,7 +286,10 @@ fn tell(element: &gst::Element, row: &Row, wanted: u32, before: Option<u32>) -> 
                 set(element, &find(nudge.0)?, &nudge.1.to_string())?;
             }
         }
-        Control::Restart { property } => set(element, &find(property)?, &wanted.to_string())?,
+        Control::Restart { property, scale } => {
+            let value = scale.from_h264(wanted.min(51) as u8);
+            set(element, &find(property)?, &value.to_string())?;
+        }
         Control::V4l2Rate => {
             let controls =
                 format!("controls,repeat_sequence_header=1,video_bitrate={wanted},video_gop_size=65535");
