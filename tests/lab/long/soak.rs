@@ -44,6 +44,9 @@ struct Sample {
     threads: u64,
 }
 
+/// Takes one figure out of a sample.
+type Measure = fn(&Sample) -> u64;
+
 /// Chance from a seed (splitmix64), so that a run can be repeated.
 struct Chance(u64);
 
@@ -279,12 +282,12 @@ impl Soak<'_> {
 fn judge(samples: &[Sample]) -> Vec<String> {
     let third = samples.len() / 3;
     let (first, last) = (&samples[..third], &samples[samples.len() - third..]);
-    let median = |part: &[Sample], value: fn(&Sample) -> u64| {
+    let median = |part: &[Sample], value: Measure| {
         let mut values: Vec<_> = part.iter().map(value).collect();
         values.sort_unstable();
         values[values.len() / 2]
     };
-    let measures: [(&str, fn(&Sample) -> u64, u64); 4] = [
+    let measures: [(&str, Measure, u64); 4] = [
         ("RSS in kB", |s| s.rss_kb, ALLOWED_KB),
         ("anonymous memory in kB", |s| s.anonymous_kb, ALLOWED_KB),
         ("descriptors", |s| s.descriptors, 0),
