@@ -267,6 +267,35 @@ fn the_socket_ends_sessions_and_takes_passwords_over() {
 }
 
 #[test]
+fn the_socket_gives_pictures_and_tells_what_is_measured() {
+    let daemon = Daemon::start(Some(PASSWORD));
+    let picture = control::ask_picture(&daemon.store.socket(), 1).unwrap().unwrap();
+    assert!(picture.png.starts_with(b"\x89PNG") && picture.png.len() == picture.bytes);
+    let none = control::ask_picture(&daemon.store.socket(), 2).unwrap().unwrap_err();
+    assert!(none.contains("there is no display 2"), "{none}");
+    assert!(matches!(daemon.ask(&Request::Snapshot { display: 0 }), Answer::Failed { .. }));
+
+    let mut controller = daemon.connect(PASSWORD);
+    controller.log_in().unwrap();
+    controller.first_picture(LONG).unwrap();
+    let is_measured = |status: &kvmdesk::agent::status::Status| {
+        let (video, session) = (&status.target.video, &status.target.sessions[0].stream);
+        video.latency.encode.p50_ms > 0.0 && video.fps_out > 0.0 && session.frames > 0 && session.fps > 0
+    };
+    controller.wait_until(LONG, |_| is_measured(&daemon.agent().status())).unwrap();
+    let status = daemon.agent().status();
+    let video = &status.target.video;
+    assert!(video.latency.encode.p50_ms <= video.latency.encode.p99_ms, "{:?}", video.latency);
+    assert_eq!(video.lanes.len(), 1, "{:?}", video.lanes);
+    assert_eq!(video.lanes[0].watchers, 1);
+    assert!(!video.lanes[0].encoder.is_empty());
+    let stream = &status.target.sessions[0].stream;
+    assert!(stream.keyframes >= 1 && stream.bytes > 0, "{stream:?}");
+    assert!(stream.codecs.iter().all(|codec| *codec == video.lanes[0].codec), "{stream:?}");
+    assert_eq!(status.target.audio, None, "a test card makes no sound");
+}
+
+#[test]
 fn locks_are_cleared_on_request() {
     let daemon = Daemon::start(Some(PASSWORD));
     let mut texts = vec![];

@@ -84,7 +84,7 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
     }
     assert_eq!(keys_of("[[target]]\npointer.zzz = 1"), ["local"]);
     assert!(table["target"][0]["pointer"].get("local").is_some());
-    assert!(known >= 26, "only {known} keys found: does the parser still list them?");
+    assert!(known >= 27, "only {known} keys found: does the parser still list them?");
     let text = text.replace("log = \"/tmp", "#log = \"/tmp");
     let settings = resolve(&text, &[], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     // The documented values are the defaults, where there are any.
@@ -124,6 +124,28 @@ fn faults_outside_the_file_name_their_source() {
     let flags = Overrides { server_key: Some("k".into()), ..Overrides::default() };
     let error = resolve("", &[], &flags).unwrap_err().to_string();
     assert_eq!(error, "command line: server.key: a server key without a server: name the server too");
+}
+
+#[test]
+fn sound_belongs_to_the_first_capture_device_unless_named() {
+    use kvmdesk::media::audio::{AudioDevice, AudioSettings};
+    let audio = |text: &str| resolve(text, &[], &Overrides::default()).map(|s| s.audio);
+    assert_eq!(audio("[video]\nsource = \"pattern\"\n").unwrap(), None, "a test card makes no sound");
+    assert_eq!(audio("[audio]\ndevice = \"off\"\n").unwrap(), None);
+    let named = audio("[audio]\ndevice = \"hw:1,0\"\n");
+    let beside = audio("[video]\ndevice = \"/dev/video3\"\n").unwrap();
+    if cfg!(feature = "sound") {
+        let of = |device| Some(AudioSettings { device });
+        assert_eq!(named.unwrap(), of(AudioDevice::Named("hw:1,0".into())));
+        assert_eq!(beside, of(AudioDevice::Beside("/dev/video3".into())));
+    } else {
+        let error = named.unwrap_err().to_string();
+        assert!(
+            error.starts_with("test.toml:2: audio.device: this kvmdesk was built without sound"),
+            "{error}"
+        );
+        assert_eq!(beside, None);
+    }
 }
 
 #[test]

@@ -21,4 +21,5 @@ mod pipeline;
 mod rendezvous;
 mod servers;
 mod session;
+mod slow_line;
 mod support;

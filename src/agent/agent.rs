@@ -40,6 +40,7 @@ use super::rendezvous_task::{
     self, RegistrationCommand, RegistrationEvent, RegistrationSettings, RegistrationStatus,
 };
 use super::sessions::Sessions;
+use super::sound::Sound;
 use super::status::Status;
 use super::store::{Store, StoreError, StoreLock};
 
@@ -99,6 +100,7 @@ pub struct Agent {
     tasks: JoinSet<()>,
     displays: Vec<Display>,
     pipelines: Vec<Pipeline>,
+    sound: Sound,
     _lock: StoreLock,
 }
 
@@ -132,10 +134,16 @@ impl Agent {
             .zip(told)
             .map(|(video, card)| Pipeline::spawn(video.clone(), card, Arc::clone(&encoders)))
             .collect();
-        // Several pictures, but one computer: they share its keyboard and pointer.
+        let sound = Sound::start(settings.audio.clone());
+        // Several pictures, but one computer: they share its keyboard, pointer and sound.
         let displays: Vec<_> = pipelines
             .iter()
-            .map(|p| Display { video: p.handle(), health: hid.health(), hid: Arc::clone(&hid), audio: None })
+            .map(|p| Display {
+                video: p.handle(),
+                health: hid.health(),
+                hid: Arc::clone(&hid),
+                audio: sound.handle(),
+            })
             .collect();
 
         let logbook = Logbook::open(store.clone())?;
@@ -160,6 +168,7 @@ impl Agent {
             problems: problems.into(),
             sessions: Arc::clone(&sessions),
             displays: pipelines.iter().map(Pipeline::handle).collect(),
+            audio: sound.handle(),
             health: hid.health(),
             leds: hid.leds(),
             registration: registration.as_ref().map(|(_, r)| r.clone()),
@@ -203,7 +212,7 @@ impl Agent {
         });
         tasks.spawn(receive(Arc::clone(&answers), displays.clone(), arrived, stopped));
         drop(hid);
-        Ok(Self { answers, birth, stop, tasks, displays, pipelines, _lock: lock })
+        Ok(Self { answers, birth, stop, tasks, displays, pipelines, sound, _lock: lock })
     }
 
     /// The ID to dial.
@@ -238,7 +247,7 @@ impl Agent {
 
     /// Ends everything within two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
     pub async fn stop(self) {
-        let Self { answers, birth: _, stop, mut tasks, displays, pipelines, _lock } = self;
+        let Self { answers, birth: _, stop, mut tasks, displays, pipelines, sound, _lock } = self;
         stop.send_replace(true);
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {
@@ -250,6 +259,7 @@ impl Agent {
         end_thread("hid-writer", move || drop(displays)).await;
         let sessions = Arc::clone(&answers.sessions);
         end_thread("log-ins", move || sessions.finish()).await;
+        end_thread("media-audio", move || drop(sound)).await;
         let endings = pipelines.into_iter().map(|p| end_thread("media-pipeline", move || drop(p)));
         let endings: Vec<_> = endings.map(tokio::spawn).collect();
         for ending in endings {

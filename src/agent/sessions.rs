@@ -16,9 +16,11 @@ use crate::net::stream::Route;
 use crate::peer::gate::{Gate, LoginAttempt, Verdict};
 use crate::peer::machine::CloseReason;
 use crate::session::driver::SessionHost;
+use crate::session::stats::SessionStats;
 
 use super::board_card::{BoardCard, TestCards};
 use super::logbook::{LogIn, Logbook, tame, unix_now};
+use super::measured::stream_status;
 use super::rendezvous_task::RegistrationCommand;
 use super::status::SessionStatus;
 
@@ -55,6 +57,7 @@ struct Guest {
     platform: String,
     window: u64,
     since: Instant,
+    stats: SessionStats,
     end: watch::Sender<Option<String>>,
 }
 
@@ -190,6 +193,7 @@ impl Sessions {
                 address: seat.address.ip().to_string(),
                 route: route_word(seat.route).to_owned(),
                 seconds: guest.since.elapsed().as_secs(),
+                stream: stream_status(&guest.stats),
             })
             .collect()
     }
@@ -288,6 +292,7 @@ impl SessionHost for Sessions {
             platform: log_in.platform.clone(),
             window: attempt.session_id,
             since: Instant::now(),
+            stats: SessionStats::default(),
             end,
         });
         self.note(Note::In(log_in));
@@ -299,6 +304,12 @@ impl SessionHost for Sessions {
         if let Some(board) = &mut inner.card {
             board.apply(what);
             self.cards.show(&board.to_card());
+        }
+    }
+
+    fn stats(&self, session: u64, stats: &SessionStats) {
+        if let Some(guest) = lock(&self.inner).seats.get_mut(&session).and_then(|s| s.guest.as_mut()) {
+            guest.stats = *stats;
         }
     }
 

@@ -58,6 +58,8 @@ pub struct ConfigFile {
     pub video: VideoSection,
     /// `[[display]]`: further displays of the same computer, in the order in which the app counts them.
     pub display: Vec<VideoSection>,
+    /// `[audio]`
+    pub audio: AudioSection,
     /// `[hid]`
     pub hid: HidSection,
     /// `[log]`
@@ -194,6 +196,14 @@ pub enum VideoSource {
     Pattern,
     /// A V4L2 capture device.
     V4l2,
+}
+
+/// `[audio]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AudioSection {
+    /// The capture device of ALSA, or a word.
+    pub device: Option<String>,
 }
 
 /// `[hid]`

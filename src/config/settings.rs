@@ -9,6 +9,7 @@ use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::gadget::GadgetNodes;
+use crate::media::audio::AudioSettings;
 use crate::media::pipeline::VideoSettings;
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
@@ -19,6 +20,7 @@ use super::file::{
     Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
 };
 
+mod audio;
 mod video;
 
 /// Where the configuration file is looked for without `--config`.
@@ -159,6 +161,8 @@ pub struct Settings {
     pub target: TargetSettings,
     /// The pictures, one for each display of the computer; at least one, in the order in which the app counts them.
     pub displays: Vec<VideoSettings>,
+    /// The sound; `None`: none is captured.
+    pub audio: Option<AudioSettings>,
     /// The hands.
     pub hid: HidChoice,
     /// Log level word.
@@ -300,6 +304,7 @@ pub fn resolve(
             word(*l)
         });
     let displays = video::resolve(parsed, flags, &mut r)?;
+    let audio = audio::resolve(parsed, &displays, &mut r)?;
     let (backend, _) = r.pick(
         "hid.backend",
         [Some(HidBackendName::Gadget), file.hid.backend, None, flags.hid_backend],
@@ -375,6 +380,7 @@ pub fn resolve(
             },
         },
         displays,
+        audio,
         hid,
         log_level: level.unwrap_or(LogLevel::Info),
         state_dir: state_dir.unwrap_or_default(),

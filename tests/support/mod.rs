@@ -4,5 +4,6 @@
 
 pub mod controller;
 pub mod hidlog;
+pub mod link;
 pub mod procs;
 pub mod transcript;

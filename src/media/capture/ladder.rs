@@ -14,6 +14,8 @@
 //! timings and format set anew. *Open again*: the descriptor closed and the device looked for. *Hot-plug*: the EDID is
 //! taken away and shown again, so that the computer sets its mode anew; only where the EDID is ours or could be read.
 //!
+//! A hot-plug needs that no frame came since the device was opened: then the other end may be to blame.
+//!
 //! After the last rung it goes round again. Between two rungs there is a pause that doubles: for a stall from 2 s to
 //! 10 s, with the stream left running, because a device may need longer for its first frame and any frame ends
 //! the trouble; after a failure from 100 ms to 2 s; for a device that is gone from 250 ms to 1 s. Opening again and
@@ -82,6 +84,8 @@ pub struct Ladder {
     heavy_pause: Duration,
     heavy_at: Option<Instant>,
     last_rung_at: Option<Instant>,
+    /// Frames came since the device was opened last, so that the computer's end is not to blame.
+    has_worked: bool,
     counts: RungCounts,
 }
 
@@ -134,7 +138,7 @@ impl Ladder {
         let rungs = trouble.rungs();
         let mut rung = rungs[self.step % rungs.len()];
         self.step += 1;
-        if rung == Rung::HotPlug && !can_hot_plug {
+        if rung == Rung::HotPlug && (!can_hot_plug || self.has_worked) {
             // The rung below it, and for a mode that is out of range there is none.
             rung = if rungs.contains(&Rung::Reopen) { Rung::Reopen } else { Rung::Requery };
         }
@@ -146,6 +150,7 @@ impl Ladder {
                 self.heavy_at = Some(now + self.heavy_pause);
             }
         }
+        self.has_worked &= rung != Rung::Reopen;
         let count = match rung {
             Rung::Requery => &mut self.counts.requeries,
             Rung::Restart => &mut self.counts.restarts,
@@ -175,6 +180,12 @@ impl Ladder {
         if self.trouble == Some(Trouble::Gone) || self.last_rung_at.is_none_or(|at| now >= at + CALM) {
             *self = Self { counts: self.counts, ..Self::default() };
         }
+    }
+
+    /// A frame came.
+    pub fn worked(&mut self, now: Instant) {
+        self.calm(now);
+        self.has_worked = true;
     }
 
     /// How often each rung was taken since the start.
@@ -247,6 +258,22 @@ mod tests {
         ladder.calm(start + Duration::from_secs(20));
         assert_eq!(ladder.due(), None);
         assert_eq!(ladder.counts().reopens, taken.len() as u64);
+    }
+
+    #[test]
+    fn frames_now_and_then_bring_no_hot_plug() {
+        let mut ladder = Ladder::default();
+        let start = Instant::now();
+        for second in 0..200 {
+            let now = start + Duration::from_secs(second);
+            if second % 4 == 0 {
+                ladder.worked(now);
+            } else {
+                ladder.climb(Trouble::Stalled, true, now);
+            }
+        }
+        assert_eq!(ladder.counts().hot_plugs, 0);
+        assert!(ladder.counts().reopens > 0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::stream::{Stream, pixels_of};
 use super::sys::hdmi::Timings;
 use super::sys::{self, Api, Capability, DriverFormat, hdmi};
 use crate::media::capture::PassedOver;
-use crate::video::edid::Edid;
+use crate::video::edid::{BLOCK, Edid};
 use crate::video::format::{PixelFormat, Resolution};
 
 /// The configured device, open or not.
@@ -161,7 +161,7 @@ impl Kernel {
             return;
         };
         let fault = match now {
-            Ok(now) if now == wanted => None,
+            Ok(now) if is_shown_as(&now, &wanted) => None,
             Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => Some(
                 "the capture device has no EDID that could be set; remove `edid` from its settings"
                     .to_owned(),
@@ -172,8 +172,7 @@ impl Kernel {
                 }
                 Err(error) => Some(format!("the receiver refuses the EDID ({error}); try another one")),
                 Ok(()) => match hdmi::get_edid(open.fd()) {
-                    // Some drivers put their own physical address in and mend the checksum.
-                    Ok(back) if back.len() == wanted.len() && back[..112] == wanted[..112] => {
+                    Ok(back) if is_shown_as(&back, &wanted) => {
                         tracing::info!(blocks = wanted.len() / 128, "EDID set");
                         None
                     }
@@ -215,6 +214,16 @@ impl Kernel {
             }
         }
     }
+}
+
+/// Whether a receiver shows the EDID that is wanted. Drivers may put a CEC address into an extension and mend its
+/// checksum: three bytes.
+fn is_shown_as(shown: &[u8], wanted: &[u8]) -> bool {
+    let (shown_blocks, wanted_blocks) = (shown.as_chunks::<BLOCK>().0, wanted.as_chunks::<BLOCK>().0);
+    let differing = |(a, b): (&[u8; BLOCK], &[u8; BLOCK])| a.iter().zip(b).filter(|(a, b)| a != b).count();
+    let mut blocks = shown_blocks.iter().zip(wanted_blocks).map(differing).enumerate();
+    shown.len() == wanted.len()
+        && blocks.all(|(block, differing)| differing <= if block == 0 { 0 } else { 3 })
 }
 
 /// Whether an error is about the device and not about the format that was tried.
@@ -282,7 +291,6 @@ impl Hardware for Kernel {
     }
 
     fn configure(&mut self) -> io::Result<Resolution> {
-        self.passed_over.clear();
         let formats = self.settings.formats.clone();
         let open = self.device()?;
         open.format = None;
@@ -291,10 +299,10 @@ impl Hardware for Kernel {
         }
         let (modes, passed_over) = open.modes(&formats)?;
         (open.modes, open.at) = (modes, 0);
-        for one in passed_over {
-            // Formats that nobody asked for are for `probe`, not for the log.
-            self.passed_over.push(one);
+        for one in &passed_over {
+            tracing::debug!(format = %one.name(), reason = one.reason, "a format is passed over");
         }
+        self.passed_over = passed_over;
         self.set_next()
     }
 
@@ -479,4 +487,25 @@ impl Drop for Open {
 /// If it cannot be opened or is no capture device.
 pub fn probe(settings: V4l2Settings) -> io::Result<DeviceFacts> {
     Kernel::new(settings).facts()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edid_with_its_address_set_is_the_same_and_another_is_not() {
+        let wanted = vec![7; 2 * BLOCK];
+        let mut shown = wanted.clone();
+        assert!(is_shown_as(&shown, &wanted));
+        shown[BLOCK + 25..BLOCK + 27].fill(9);
+        shown[2 * BLOCK - 1] = 9;
+        assert!(is_shown_as(&shown, &wanted));
+        shown[BLOCK + 3] = 9;
+        assert!(!is_shown_as(&shown, &wanted), "more than an address");
+        shown = wanted.clone();
+        shown[BLOCK - 1] = 9;
+        assert!(!is_shown_as(&shown, &wanted), "the first block has no address");
+        assert!(!is_shown_as(&wanted[..BLOCK], &wanted) && !is_shown_as(&[], &wanted));
+    }
 }

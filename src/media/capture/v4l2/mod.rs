@@ -19,10 +19,10 @@ mod hidraw;
 mod receiver;
 mod stick;
 mod stream;
-mod sys;
+pub(in crate::media) mod sys;
 
 /// What a capture device is opened with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct V4l2Settings {
     /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
     pub device: PathBuf,
@@ -36,6 +36,8 @@ pub struct V4l2Settings {
 pub struct V4l2Source {
     receiver: Receiver<Kernel>,
     damaged: u64,
+    /// When the caller was last given something; what it does meanwhile is no silence of the device.
+    left_at: Instant,
 }
 
 impl std::fmt::Debug for V4l2Source {
@@ -48,7 +50,8 @@ impl V4l2Source {
     /// Tries to open the device at once, so that the size is known before anybody watches; if it is not there, goes
     /// on trying.
     pub fn new(settings: V4l2Settings) -> Self {
-        Self { receiver: Receiver::new(Kernel::new(settings), Instant::now()), damaged: 0 }
+        let now = Instant::now();
+        Self { receiver: Receiver::new(Kernel::new(settings), now), damaged: 0, left_at: now }
     }
 
     /// Does what poll(2) says.
@@ -102,8 +105,28 @@ impl Source for V4l2Source {
     }
 
     fn wait(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent {
+        let event = self.wait_for_event(wake, not_before, until);
+        self.left_at = Instant::now();
+        event
+    }
+
+    fn frame(&mut self) -> Option<FramePair<'_>> {
+        match self.receiver.hardware.stream()?.lend() {
+            Ok(pair) => pair,
+            Err(error) => {
+                tracing::warn!(%error, "a buffer could not be given back");
+                None
+            }
+        }
+    }
+}
+
+impl V4l2Source {
+    fn wait_for_event(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent {
         let before = self.receiver.state();
-        self.receiver.tick(Instant::now());
+        let now = Instant::now();
+        self.receiver.was_away(now.saturating_duration_since(self.left_at));
+        self.receiver.tick(now);
         if self.receiver.state() != before {
             return SourceEvent::State;
         }
@@ -129,16 +152,6 @@ impl Source for V4l2Source {
             return SourceEvent::Frame;
         }
         SourceEvent::Nothing
-    }
-
-    fn frame(&mut self) -> Option<FramePair<'_>> {
-        match self.receiver.hardware.stream()?.lend() {
-            Ok(pair) => pair,
-            Err(error) => {
-                tracing::warn!(%error, "a buffer could not be given back");
-                None
-            }
-        }
     }
 }
 

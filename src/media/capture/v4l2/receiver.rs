@@ -159,6 +159,11 @@ impl<H: Hardware> Receiver<H> {
         self.look_at = now;
     }
 
+    /// For so long nobody looked whether frames came.
+    pub fn was_away(&mut self, time: Duration) {
+        self.last_frame += time;
+    }
+
     /// A usable frame came.
     pub fn frame_came(&mut self, now: Instant) {
         self.last_frame = now;
@@ -167,7 +172,7 @@ impl<H: Hardware> Receiver<H> {
             self.trouble = None;
         }
         if self.trouble.is_none() {
-            self.ladder.calm(now);
+            self.ladder.worked(now);
             self.last_failure = None;
         }
         self.state.signal = SignalState::Active;
@@ -314,6 +319,10 @@ impl<H: Hardware> Receiver<H> {
                 Err(error) if is_gone(&error) => return self.lose(&error, now),
                 Err(error) => {
                     self.fail(&error, "the capture device cannot be set to this signal");
+                    if size.is_some() && error.kind() == io::ErrorKind::Unsupported {
+                        // For instance an interlaced mode that it gives as single fields.
+                        self.state.signal = SignalState::OutOfRange;
+                    }
                     self.configured = None;
                     self.look_at = now + LOOK;
                     self.state.resolution = size.or(self.state.resolution);

@@ -379,6 +379,21 @@ fn asleep_nothing_streams_and_little_happens() {
 }
 
 #[test]
+fn time_in_which_nobody_looked_is_no_stall() {
+    let mut simulation = Simulation::new(true, true);
+    simulation.recovers("the start");
+    let counts = simulation.receiver.counts();
+    for _ in 0..20 {
+        // An encoder that takes five seconds for a picture.
+        simulation.now += Duration::from_secs(5);
+        simulation.receiver.was_away(Duration::from_secs(5));
+        simulation.run(Duration::from_millis(20));
+        assert_eq!(simulation.signal(), SignalState::Active);
+    }
+    assert_eq!(simulation.receiver.counts(), counts);
+}
+
+#[test]
 fn trouble_does_not_spin() {
     for fault in FAULTS {
         let mut simulation = Simulation::new(true, true);

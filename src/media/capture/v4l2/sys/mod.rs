@@ -47,9 +47,9 @@ pub struct DriverFormat {
 }
 
 /// One ioctl on an open descriptor; retried when a signal interrupts it.
-fn call<T>(fd: RawFd, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
+pub fn call<T>(fd: RawFd, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
     loop {
-        // SAFETY: every caller in this file passes the structure that the request is defined with (its size is
+        // SAFETY: every caller (here and in `media::probe`) passes the structure that the request is defined with (its size is
         // part of the request number); it is initialised and lives through the call.
         let result = unsafe { v4l::v4l2::ioctl(fd, request, std::ptr::from_mut(argument).cast()) };
         match result {
@@ -60,13 +60,14 @@ fn call<T>(fd: RawFd, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Resul
 }
 
 /// A structure of the kernel interface with all bytes zero.
-fn zeroed<T: Copy>() -> T {
+pub fn zeroed<T: Copy>() -> T {
     // SAFETY: used for the plain C structures of videodev2.h only, for which zero is a valid value.
     unsafe { std::mem::zeroed() }
 }
 
 impl Api {
-    fn buffer_type(self) -> u32 {
+    /// V4L2's number for capture buffers of this interface.
+    pub fn buffer_type(self) -> u32 {
         match self {
             Self::Single => v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
             Self::Multi => v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
