@@ -75,6 +75,11 @@ impl Decoder for OpenH264Decoder {
         let length = c_int::try_from(data.len()).map_err(|_| bad(-1))?;
         let (mut planes, mut info) = ([null_mut::<u8>(); 3], SBufferInfo::default());
         let code = call!(self, DecodeFrameNoDelay, data.as_ptr(), length, planes.as_mut_ptr(), &mut info);
+        if code == 0 && info.iBufferStatus == 0 {
+            // Above Baseline the library waits for pictures that might have to be shown before.
+            let code = call!(self, FlushFrame, planes.as_mut_ptr(), &mut info);
+            checked("FlushFrame", code)?;
+        }
         if code != 0 || info.iBufferStatus != 1 || planes.iter().any(|plane| plane.is_null()) {
             return Err(bad(code));
         }

@@ -5,7 +5,7 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 use super::has_element;
-use super::line::{Line, failed, make};
+use super::line::{Line, SOFTWARE_PATIENCE, failed, make};
 use crate::media::encode::EncodeError;
 use crate::media::encode::decode::Decoder;
 use crate::media::picture::I420Picture;
@@ -54,7 +54,7 @@ pub fn decoder(codec: Codec) -> Option<Box<dyn Decoder>> {
             element.set_property_from_str("max-threads", "1");
         }
         let output = gst::Caps::builder("video/x-raw").field("format", "I420").build();
-        Line::start(&caps(codec), &[element], &output)
+        Line::start(&caps(codec), &[element], &output, SOFTWARE_PATIENCE)
     };
     match open() {
         Ok(line) => Some(Box::new(GstDecoder { line, name })),

@@ -8,7 +8,7 @@ use gstreamer_video as gst_video;
 
 use super::changeable;
 use super::layout::Layout;
-use super::line::{FRAME_TIME, Line, failed, make};
+use super::line::{FRAME_TIME, HARDWARE_PATIENCE, Line, SOFTWARE_PATIENCE, failed, make};
 use super::table::{Control, Row};
 use crate::media::encode::headers::{self, h265};
 use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder};
@@ -21,6 +21,8 @@ use crate::video::frame::Codec;
 const FIRST_QUANTISER: u8 = 26;
 /// A quantiser that differs less is not worth a restart.
 const RESTART_STEP: u32 = 3;
+/// Input buffers that are kept: the element may let go of one a moment after its frame came out.
+const INPUTS: usize = 2;
 /// Pictures below are encoded by one thread.
 const THREADED_BLOCKS: u32 = 1_200;
 
@@ -31,8 +33,8 @@ pub struct GstEncoder {
     layout: Layout,
     element: gst::Element,
     line: Line,
-    /// The last input, used again when the element has let go of it.
-    input: Option<gst::Buffer>,
+    /// The last inputs, used again when the element has let go of them.
+    inputs: Vec<gst::Buffer>,
     /// What the element was told last: a quantiser of H.264 or a rate in bits a second.
     told: u32,
     /// The element does not make key frames when asked to; it has to be started anew.
@@ -66,7 +68,7 @@ impl GstEncoder {
             layout,
             element,
             line,
-            input: None,
+            inputs: Vec::new(),
             told,
             overlooks_requests: false,
             pool: BytesMut::new(),
@@ -104,19 +106,19 @@ impl GstEncoder {
 
     /// The picture in a buffer of the element's layout.
     fn fill(&mut self, picture: &I420Picture) -> Result<gst::Buffer, EncodeError> {
-        let time = self.line.next_time();
-        let mut buffer = match self.input.take().filter(|buffer| buffer.is_writable()) {
-            Some(buffer) => buffer,
-            None => {
-                gst::Buffer::with_size(self.layout.size()).map_err(|error| failed(self.row.element, error))?
-            }
+        let fail = |error| failed(self.row.element, error);
+        let mut buffer = match self.inputs.iter().position(|buffer| buffer.is_writable()) {
+            Some(free) => self.inputs.swap_remove(free),
+            None => gst::Buffer::with_size(self.layout.size()).map_err(fail)?,
         };
         let writable = buffer.make_mut();
-        writable.set_pts(time);
+        writable.set_pts(self.line.next_time());
         writable.set_duration(FRAME_TIME);
-        let mut map = writable.map_writable().map_err(|error| failed(self.row.element, error))?;
+        let mut map = writable.map_writable().map_err(fail)?;
         self.layout.write(picture, &mut map);
         drop(map);
+        self.inputs.truncate(INPUTS - 1);
+        self.inputs.push(buffer.clone());
         Ok(buffer)
     }
 
@@ -125,14 +127,14 @@ impl GstEncoder {
         // First the old one's memory, then the new one's.
         self.line.stop();
         (self.element, self.line) = start(self.row, self.resolution, &self.layout, told)?;
-        (self.told, self.input) = (told, None);
+        self.told = told;
+        self.inputs.clear();
         Ok(())
     }
 
     /// One frame in, one frame out.
     fn encode_once(&mut self, picture: &I420Picture) -> Result<EncodedPicture, EncodeError> {
         let buffer = self.fill(picture)?;
-        self.input = Some(buffer.clone());
         let sample = self.line.exchange(buffer)?;
         let encoded = sample.buffer().ok_or_else(|| failed(self.row.element, "an empty frame"))?;
         let map = encoded.map_readable().map_err(|error| failed(self.row.element, error))?;
@@ -246,7 +248,8 @@ fn start(
         filter.set_property("caps", &output);
         elements.extend([filter, parser]);
     }
-    let line = Line::start(&layout.caps()?, &elements, &output)?;
+    let patience = if row.is_hardware { HARDWARE_PATIENCE } else { SOFTWARE_PATIENCE };
+    let line = Line::start(&layout.caps()?, &elements, &output, patience)?;
     Ok((element, line))
 }
 
@@ -283,7 +286,10 @@ fn tell(element: &gst::Element, row: &Row, wanted: u32, before: Option<u32>) -> 
                 set(element, &find(nudge.0)?, &nudge.1.to_string())?;
             }
         }
-        Control::Restart { property } => set(element, &find(property)?, &wanted.to_string())?,
+        Control::Restart { property, scale } => {
+            let value = scale.from_h264(wanted.min(51) as u8);
+            set(element, &find(property)?, &value.to_string())?;
+        }
         Control::V4l2Rate => {
             let controls =
                 format!("controls,repeat_sequence_header=1,video_bitrate={wanted},video_gop_size=65535");
@@ -320,13 +326,5 @@ mod tests {
         assert_eq!(rate(size, 20, None), 2 * rate(size, 26, None));
         assert_eq!(rate(size, 26, Some(1_000_000)), 1_000_000);
         assert_eq!(rate(Resolution::new(64, 48), 51, None), 200_000);
-    }
-
-    #[test]
-    fn every_row_is_named_once() {
-        let mut names: Vec<_> = super::super::table::TABLE.iter().map(|row| row.element).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), super::super::table::TABLE.len());
     }
 }

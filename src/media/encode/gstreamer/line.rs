@@ -9,8 +9,10 @@ use gstreamer_app as gst_app;
 
 use crate::media::encode::EncodeError;
 
-/// How long an element may take for one frame before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long hardware may take for one frame before it counts as stuck.
+pub const HARDWARE_PATIENCE: Duration = Duration::from_secs(2);
+/// The same for software: a key frame of AV1 can take seconds where other programs want the CPU as well.
+pub const SOFTWARE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the wait looks for error messages.
 const GLANCE: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// Time between two frames on the pipeline's own clock; the real pace is not known to it.
@@ -21,6 +23,7 @@ pub struct Line {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     sink: gst_app::AppSink,
+    patience: Duration,
     count: u64,
     is_stuck: bool,
 }
@@ -36,11 +39,12 @@ pub fn failed(element: impl Into<String>, error: impl ToString) -> EncodeError {
 }
 
 impl Line {
-    /// Starts `elements`, fed with `input` and asked for `output`.
+    /// Starts `elements`, fed with `input` and asked for `output`; a frame may take `patience`.
     pub fn start(
         input: &gst::Caps,
         elements: &[gst::Element],
         output: &gst::Caps,
+        patience: Duration,
     ) -> Result<Self, EncodeError> {
         // Live: elements that would hold frames back for a better result do not.
         let source = gst_app::AppSrc::builder()
@@ -57,7 +61,7 @@ impl Line {
         chain.push(sink.clone().upcast());
         pipeline.add_many(&chain).map_err(|error| failed("pipeline", error))?;
         gst::Element::link_many(&chain).map_err(|error| failed("pipeline", error))?;
-        let line = Self { pipeline, source, sink, count: 0, is_stuck: false };
+        let line = Self { pipeline, source, sink, patience, count: 0, is_stuck: false };
         match line.pipeline.set_state(gst::State::Playing) {
             Ok(_) => Ok(line),
             Err(error) => Err(line.complaint().unwrap_or_else(|| failed("pipeline", error))),
@@ -76,7 +80,7 @@ impl Line {
         self.source
             .push_buffer(buffer)
             .map_err(|error| self.complaint().unwrap_or_else(|| failed("pipeline", error)))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             if let Some(sample) = self.sink.try_pull_sample(GLANCE) {
                 return Ok(sample);
@@ -121,5 +125,34 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange_with(element: &str, property: &str, value: &str) -> Result<gst::Sample, EncodeError> {
+        gst::init().unwrap();
+        let element = make(element)?;
+        element.set_property_from_str(property, value);
+        let caps: gst::Caps = "application/x-test".parse().unwrap();
+        let mut line = Line::start(&caps, &[element], &caps, Duration::from_millis(200))?;
+        line.exchange(gst::Buffer::from_slice([1, 2, 3]))
+    }
+
+    #[test]
+    fn an_element_that_gives_nothing_is_not_waited_for_long() {
+        assert_eq!(exchange_with("identity", "silent", "true").unwrap().buffer().unwrap().size(), 3);
+        let stuck = exchange_with("identity", "drop-probability", "1.0").unwrap_err();
+        assert!(stuck.to_string().contains("no frame came out in time"), "{stuck}");
+    }
+
+    #[test]
+    fn an_element_that_fails_says_why() {
+        let failure = exchange_with("identity", "error-after", "1").unwrap_err();
+        assert!(failure.to_string().contains("identity"), "{failure}");
+        assert!(!failure.to_string().contains("in time"), "{failure}");
+        assert!(make("no-such-element").is_err());
     }
 }
