@@ -11,7 +11,7 @@ use super::layout::Layout;
 use super::line::{FRAME_TIME, HARDWARE_PATIENCE, Line, SOFTWARE_PATIENCE, failed, make};
 use super::table::{Control, Row};
 use crate::media::encode::headers::{self, h265};
-use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder};
+use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, speed};
 use crate::media::picture::I420Picture;
 use crate::video::annexb;
 use crate::video::format::Resolution;
@@ -227,9 +227,8 @@ fn start(
         }
     }
     if let Some(property) = row.threads.and_then(|name| element.find_property(name)) {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
         let blocks = resolution.width.div_ceil(16) * resolution.height.div_ceil(16);
-        let threads = if blocks < THREADED_BLOCKS { 1 } else { cores };
+        let threads = if blocks < THREADED_BLOCKS { 1 } else { speed::threads(resolution, row.cost) };
         set(&element, &property, &threads.to_string())?;
     }
     tell(&element, row, told, None)?;
