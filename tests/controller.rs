@@ -78,7 +78,7 @@ impl House {
         runtime.spawn(async move {
             let (_card, told) = watch::channel(TestCard::default());
             let video =
-                VideoSettings { source: SourceSettings::Pattern, max_fps: 30, max_size: MaxSize::Auto };
+                VideoSettings { source: SourceSettings::Pattern, max_fps: 30, max_size: MaxSize::Source };
             let pipeline = Pipeline::spawn(video, told, Encoders::of_this_machine());
             let display =
                 Display { video: pipeline.handle(), health: hid.health(), hid: Arc::new(hid), audio: None };

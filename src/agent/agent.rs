@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "an edge: the gate is told the time")]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +16,7 @@ use crate::crypto::secret::Secret;
 use crate::crypto::seed::Seed;
 use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
+use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
 use crate::net::lan::DISCOVERY_PORT;
@@ -24,12 +25,11 @@ use crate::net::stream::Arrival;
 use crate::peer::gate::Gate;
 use crate::peer::machine::AnnouncedPlatform;
 use crate::session::driver::{self, Display};
-use crate::video::card::TestCard;
 use crate::wire::discovery::Pong;
 use crate::wire::id::PeerId;
 
 use super::answers::Answers;
-use super::board_card::BoardCard;
+use super::board_card::{BoardCard, TestCards};
 use super::control;
 use super::direct_task::{self, DirectSettings, ListenStatus};
 use super::identity::{self, Birth};
@@ -40,6 +40,7 @@ use super::rendezvous_task::{
     self, RegistrationCommand, RegistrationEvent, RegistrationSettings, RegistrationStatus,
 };
 use super::sessions::Sessions;
+use super::sound::Sound;
 use super::status::Status;
 use super::store::{Store, StoreError, StoreLock};
 
@@ -97,8 +98,9 @@ pub struct Agent {
     birth: Birth,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    display: Display,
-    pipeline: Pipeline,
+    displays: Vec<Display>,
+    pipelines: Vec<Pipeline>,
+    sound: Sound,
     _lock: StoreLock,
 }
 
@@ -124,16 +126,32 @@ impl Agent {
         let backend = backend::open(&settings.hid.backend())?;
         let keyboard_layout = settings.target.keyboard_layout.clone();
         let hid = Arc::new(HidWriter::spawn(backend, HidSettings { keyboard_layout }));
-        let is_card_shown = settings.video.source == SourceSettings::Pattern;
-        let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
-        let card = watch::channel(TestCard::default()).0;
+        let (cards, told) = TestCards::new(settings.displays.len());
         let encoders = Encoders::of_this_machine();
-        let pipeline = Pipeline::spawn(settings.video.clone(), card.subscribe(), encoders);
-        let display = Display { video: pipeline.handle(), health: hid.health(), hid, audio: None };
+        let pipelines: Vec<_> = settings
+            .displays
+            .iter()
+            .zip(told)
+            .map(|(video, card)| Pipeline::spawn(video.clone(), card, Arc::clone(&encoders)))
+            .collect();
+        let sound = Sound::start(settings.audio.clone());
+        // Several pictures, but one computer: they share its keyboard, pointer and sound.
+        let displays: Vec<_> = pipelines
+            .iter()
+            .map(|p| Display {
+                video: p.handle(),
+                health: hid.health(),
+                hid: Arc::clone(&hid),
+                audio: sound.handle(),
+            })
+            .collect();
 
         let logbook = Logbook::open(store.clone())?;
-        let board_card = is_card_shown.then(|| BoardCard::new(title));
-        let sessions = Arc::new(Sessions::new(gate, logbook, board_card, card).map_err(StartError::Thread)?);
+        // With a real computer among the displays nothing of what is typed on it may be shown or kept.
+        let is_card_told = settings.displays.iter().all(|d| d.source == SourceSettings::Pattern);
+        let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
+        let board_card = is_card_told.then(|| BoardCard::new(title));
+        let sessions = Arc::new(Sessions::new(gate, logbook, board_card, cards).map_err(StartError::Thread)?);
 
         let socket = store.socket();
         let control =
@@ -149,9 +167,10 @@ impl Agent {
             identity: identity.clone().into(),
             problems: problems.into(),
             sessions: Arc::clone(&sessions),
-            video: display.video.clone(),
-            health: display.health.clone(),
-            leds: display.hid.leds(),
+            displays: pipelines.iter().map(Pipeline::handle).collect(),
+            audio: sound.handle(),
+            health: hid.health(),
+            leds: hid.leds(),
             registration: registration.as_ref().map(|(_, r)| r.clone()),
             direct: direct.as_ref().map(|(_, r)| r.clone()),
             lan: lan.as_ref().map(|(_, r)| r.clone()),
@@ -191,8 +210,9 @@ impl Agent {
                 () = until_true(&mut control_stopped) => {}
             }
         });
-        tasks.spawn(receive(Arc::clone(&answers), display.clone(), arrived, stopped));
-        Ok(Self { answers, birth, stop, tasks, display, pipeline, _lock: lock })
+        tasks.spawn(receive(Arc::clone(&answers), displays.clone(), arrived, stopped));
+        drop(hid);
+        Ok(Self { answers, birth, stop, tasks, displays, pipelines, sound, _lock: lock })
     }
 
     /// The ID to dial.
@@ -227,7 +247,7 @@ impl Agent {
 
     /// Ends everything within two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
     pub async fn stop(self) {
-        let Self { answers, birth: _, stop, mut tasks, display, pipeline, _lock } = self;
+        let Self { answers, birth: _, stop, mut tasks, displays, pipelines, sound, _lock } = self;
         stop.send_replace(true);
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {
@@ -236,10 +256,15 @@ impl Agent {
         }
         tracing::debug!("tasks ended");
         // First the hands: whatever else hangs, no key stays down.
-        end_thread("hid-writer", move || drop(display)).await;
+        end_thread("hid-writer", move || drop(displays)).await;
         let sessions = Arc::clone(&answers.sessions);
         end_thread("log-ins", move || sessions.finish()).await;
-        end_thread("media-pipeline", move || drop(pipeline)).await;
+        end_thread("media-audio", move || drop(sound)).await;
+        let endings = pipelines.into_iter().map(|p| end_thread("media-pipeline", move || drop(p)));
+        let endings: Vec<_> = endings.map(tokio::spawn).collect();
+        for ending in endings {
+            let _ = ending.await;
+        }
         let _ = std::fs::remove_file(answers.store.socket());
     }
 }
@@ -290,7 +315,7 @@ fn pong_of(answers: &Answers) -> Pong {
 /// Gives every arrival its session, until the stop; then waits for the sessions to end.
 async fn receive(
     answers: Arc<Answers>,
-    display: Display,
+    displays: Vec<Display>,
     mut arrived: mpsc::Receiver<Arrival>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -314,7 +339,7 @@ async fn receive(
                     let identity = answers.identity();
                     answers.settings.peer(identity.id.clone(), identity.key_pair(), identity.salt.clone())
                 };
-                let (host, displays) = (Arc::clone(&answers.sessions) as _, vec![display.clone()]);
+                let (host, displays) = (Arc::clone(&answers.sessions) as _, displays.clone());
                 let shutdown = stopped.clone();
                 running.spawn(async move {
                     driver::run(session, arrival, settings, displays, host, shutdown).await;
@@ -322,7 +347,7 @@ async fn receive(
             }
         }
     }
-    drop(display);
+    drop(displays);
     while let Some(ended) = running.join_next().await {
         report(ended);
     }
@@ -401,10 +426,19 @@ async fn obey_registration(
 /// What needs no configuration to know: whether a device of these settings can be opened, as sentences for `check`.
 pub fn look_at_devices(settings: &Settings) -> Vec<String> {
     let mut faults = vec![];
-    if let SourceSettings::V4l2 { device } = &settings.video.source
-        && !device.exists()
-    {
-        faults.push(format!("video.device: {} is not there now", device.display()));
+    let mut devices: Vec<(String, PathBuf)> = vec![];
+    for (n, display) in settings.displays.iter().enumerate() {
+        let SourceSettings::V4l2(V4l2Settings { device, .. }) = &display.source else { continue };
+        let key = if n == 0 { "video.device".to_owned() } else { format!("display-{}.device", n + 1) };
+        // Links of several names can lead to one device.
+        let Ok(real) = device.canonicalize() else {
+            faults.push(format!("{key}: {} is not there now", device.display()));
+            continue;
+        };
+        if let Some((other, _)) = devices.iter().find(|(_, known)| *known == real) {
+            faults.push(format!("{key}: {} is the same device as {other}", device.display()));
+        }
+        devices.push((key, real));
     }
     if let (HidChoice::Gadget { .. }, backend::BackendSettings::Gadget(nodes)) =
         (&settings.hid, settings.hid.backend())

@@ -9,7 +9,8 @@ use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::gadget::GadgetNodes;
-use crate::media::pipeline::{MaxSize, SourceSettings, VideoSettings};
+use crate::media::audio::AudioSettings;
+use crate::media::pipeline::VideoSettings;
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
 use crate::wire::endpoint::Endpoint;
@@ -18,6 +19,9 @@ use crate::wire::id::{DeviceUuid, PeerId};
 use super::file::{
     Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
 };
+
+mod audio;
+mod video;
 
 /// Where the configuration file is looked for without `--config`.
 pub const DEFAULT_CONFIG: &str = "/etc/kvmdesk/kvmdesk.toml";
@@ -61,8 +65,8 @@ impl fmt::Display for Origin {
 /// One line of `check --show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// The dotted key.
-    pub key: &'static str,
+    /// The dotted key; `display-2.…` for the first `[[display]]`, which is the app's second display.
+    pub key: String,
     /// The value as text; secrets are `***`.
     pub value: String,
     /// Who said it.
@@ -155,8 +159,10 @@ pub struct Settings {
     pub announce: AnnouncedPlatform,
     /// The computer.
     pub target: TargetSettings,
-    /// The picture.
-    pub video: VideoSettings,
+    /// The pictures, one for each display of the computer; at least one, in the order in which the app counts them.
+    pub displays: Vec<VideoSettings>,
+    /// The sound; `None`: none is captured.
+    pub audio: Option<AudioSettings>,
     /// The hands.
     pub hid: HidChoice,
     /// Log level word.
@@ -177,7 +183,7 @@ struct Resolver {
 impl Resolver {
     fn pick<T>(
         &mut self,
-        key: &'static str,
+        key: impl Into<String>,
         sayings: [Option<T>; 4],
         show: impl Fn(&T) -> String,
     ) -> (Option<T>, Origin) {
@@ -185,7 +191,7 @@ impl Resolver {
         let strongest = sayings.into_iter().zip(origins).rev().find(|(said, _)| said.is_some());
         let (value, origin) = strongest.unwrap_or((None, Origin::Default));
         let text = value.as_ref().map_or_else(|| "(none)".to_owned(), show);
-        self.shown.push(Shown { key, value: text, origin });
+        self.shown.push(Shown { key: key.into(), value: text, origin });
         (value, origin)
     }
 }
@@ -297,17 +303,8 @@ pub fn resolve(
         r.pick("target.pointer.local", [Some(PointerLocal::Auto), target.pointer.local, None, None], |l| {
             word(*l)
         });
-    let (source, _) =
-        r.pick("video.source", [Some(VideoSource::V4l2), file.video.source, None, flags.video_source], |s| {
-            word(*s)
-        });
-    let (device, device_origin) = r.pick(
-        "video.device",
-        [Some(PathBuf::from("/dev/video0")), file.video.device.clone(), None, None],
-        path,
-    );
-    let (max_fps, _) =
-        r.pick("video.max-fps", [Some(30), file.video.max_fps, None, None], ToString::to_string);
+    let displays = video::resolve(parsed, flags, &mut r)?;
+    let audio = audio::resolve(parsed, &displays, &mut r)?;
     let (backend, _) = r.pick(
         "hid.backend",
         [Some(HidBackendName::Gadget), file.hid.backend, None, flags.hid_backend],
@@ -336,15 +333,6 @@ pub fn resolve(
     if layout != "us" {
         let message = format!("the layout `{layout}` is not there yet; `us` is the only one in this release");
         return Err(parsed.error("target[0].keyboard-layout", message));
-    }
-    let max_fps = max_fps.unwrap_or(30);
-    if !(1..=120).contains(&max_fps) {
-        return Err(parsed.error("video.max-fps", format!("{max_fps} is not within 1 to 120")));
-    }
-    let source = source.unwrap_or(VideoSource::V4l2);
-    if source == VideoSource::Pattern && device_origin == Origin::File && flags.video_source.is_none() {
-        let message = "a device is for source = \"v4l2\"; remove it, or change `source`";
-        return Err(parsed.error("video.device", message));
     }
     let gadget = gadget.unwrap_or_default();
     let is_gadget_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -391,14 +379,8 @@ pub fn resolve(
                 PointerLocal::Off => LocalPointer::Off,
             },
         },
-        video: VideoSettings {
-            source: match source {
-                VideoSource::Pattern => SourceSettings::Pattern,
-                VideoSource::V4l2 => SourceSettings::V4l2 { device: device.unwrap_or_default() },
-            },
-            max_fps,
-            max_size: MaxSize::default(),
-        },
+        displays,
+        audio,
         hid,
         log_level: level.unwrap_or(LogLevel::Info),
         state_dir: state_dir.unwrap_or_default(),

@@ -2,7 +2,6 @@
 //! is in `worker`.
 #![allow(clippy::disallowed_methods, reason = "an edge: how long frames wait is measured")]
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::capture::Source;
 use super::capture::pattern::PatternSource;
-use super::capture::v4l2::V4l2Source;
+use super::capture::v4l2::{V4l2Settings, V4l2Source};
+use super::capture::{Source, SourceReport};
 use super::encode::encoders::Encoders;
 use super::fanout::{Fanout, Watch};
 use super::histogram::Percentiles;
@@ -36,10 +35,7 @@ pub enum SourceSettings {
     /// The moving test card.
     Pattern,
     /// A V4L2 capture device.
-    V4l2 {
-        /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
-        device: PathBuf,
-    },
+    V4l2(V4l2Settings),
 }
 
 /// How large pictures may be sent.
@@ -96,6 +92,8 @@ pub struct PipelineStats {
     pub encode: Percentiles,
     /// From the end of encoding until a session took the frame.
     pub hand_out: Percentiles,
+    /// What the source did to keep going.
+    pub source: SourceReport,
     /// The encoded streams, in the order in which they began.
     pub lanes: Vec<LaneStats>,
 }
@@ -152,14 +150,14 @@ impl Pipeline {
     pub fn spawn(settings: VideoSettings, card: watch::Receiver<TestCard>, encoders: Arc<Encoders>) -> Self {
         let source: Box<dyn Source> = match settings.source {
             SourceSettings::Pattern => Box::new(PatternSource::new(card)),
-            SourceSettings::V4l2 { device } => Box::new(V4l2Source::new(device)),
+            SourceSettings::V4l2(settings) => Box::new(V4l2Source::new(settings)),
         };
         Self::spawn_sized(source, settings.max_fps, settings.max_size, encoders)
     }
 
-    /// Starts the thread with any source, at most `max_fps` frames a second, sizes by budget.
+    /// Starts the thread with any source, at most `max_fps` frames a second, pictures as large as captured.
     pub fn spawn_from(source: Box<dyn Source>, max_fps: u32, encoders: Arc<Encoders>) -> Self {
-        Self::spawn_sized(source, max_fps, MaxSize::Auto, encoders)
+        Self::spawn_sized(source, max_fps, MaxSize::Source, encoders)
     }
 
     /// Starts the thread with any source, at most `max_fps` frames a second, pictures at most `max_size`.

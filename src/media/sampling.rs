@@ -116,7 +116,7 @@ impl RowSums {
 }
 
 /// Whether the frame is made of rows that can be looked at one by one; compressed ones are not, and are short.
-fn has_rows(frame: &RawFrame<'_>) -> bool {
+pub(super) fn has_rows(frame: &RawFrame<'_>) -> bool {
     frame.plane_shapes().iter().any(|shape| shape.bytes > 0)
 }
 

@@ -10,7 +10,7 @@ use super::convert::{ConvertError, convert_stripes};
 use super::encode::encoders::Encoders;
 use super::picture::{I420Picture, STRIPE_ROWS, Stripes};
 use super::pipeline::MaxSize;
-use super::sampling::Watchman;
+use super::sampling::{Watchman, has_rows};
 use super::scale::{Scaler, SizeBudget};
 use crate::video::format::Resolution;
 use crate::video::signal::{DisplayState, SignalState};
@@ -34,6 +34,8 @@ pub(super) struct Screen {
     is_live: bool,
     /// A frame was converted in part only: the next one is taken as a whole.
     is_torn: bool,
+    /// For the next compressed frame.
+    spare: Option<I420Picture>,
     signal: SignalState,
     signal_since: Instant,
     /// The last picture before the signal was lost, for behind the card.
@@ -56,6 +58,7 @@ impl Screen {
             captured_at: now,
             is_live: false,
             is_torn: false,
+            spare: None,
             signal: state.signal,
             signal_since: now,
             last_live: None,
@@ -145,19 +148,25 @@ impl Screen {
         // Frames follow each other only if the picture holds the one before.
         let follows = is_same_size && !self.is_torn;
         let stripes = if follows { self.watchman.look(pair, now) } else { None };
+        let has_rows = has_rows(frame);
         let change = match stripes {
-            Some(stripes) => {
+            Some(stripes) if has_rows || stripes.is_empty() => {
                 self.is_torn = true;
                 convert_stripes(frame, &stripes, &mut self.picture)?;
                 size_of(&stripes)
             }
-            None => {
-                let mut fresh = I420Picture::new(even);
+            // Of a compressed frame it is only known that it is another, and after a wake-up the source has no frame
+            // before: the picture may be the same all the same, or nearly so.
+            Some(_) | None => {
+                let spare = self.spare.take().filter(|spare| spare.resolution() == even);
+                let mut fresh = spare.unwrap_or_else(|| I420Picture::new(even));
                 convert_stripes(frame, &Stripes::all(even.height), &mut fresh)?;
-                // After a wake-up the source has no frame before, but the picture may be the same all the same.
-                let is_changed = !is_same_size || fresh != self.picture;
-                self.picture = fresh;
-                is_changed.then_some(Change::Large)
+                let is_first = !is_same_size;
+                let stripes =
+                    if is_first { Stripes::all(even.height) } else { fresh.changed_from(&self.picture) };
+                let old = std::mem::replace(&mut self.picture, fresh);
+                self.spare = (!has_rows).then_some(old);
+                size_of(&stripes)
             }
         };
         self.is_torn = false;
@@ -214,8 +223,10 @@ impl Screen {
     }
 
     /// The one place where a card is drawn, at the size at which it is sent.
-    fn draw_card(&self, _now: Instant) -> I420Picture {
-        card::draw(self.size(), self.signal)
+    fn draw_card(&self, now: Instant) -> I420Picture {
+        let since =
+            (self.signal != SignalState::Active).then(|| now.saturating_duration_since(self.signal_since));
+        card::draw(self.size(), self.signal, since, self.last_live.as_ref())
     }
 
     fn set_signal(&mut self, signal: SignalState, now: Instant) {

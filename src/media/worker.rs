@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use self::lanes::Lanes;
 use super::budget::Change;
-use super::capture::{Source, SourceEvent};
+use super::capture::{Source, SourceEvent, SourceState};
 use super::demand;
 use super::encode::EncodeError;
 use super::encode::encoders::Encoders;
@@ -55,6 +55,8 @@ pub(super) struct Parts {
 pub(super) struct Worker {
     parts: Parts,
     lanes: Lanes,
+    /// The source's state that is shown.
+    applied: SourceState,
     /// Since when a live picture should come; `None` while asleep or without a signal.
     hoping_since: Option<Instant>,
     /// The encoder that failed last, and when.
@@ -73,7 +75,8 @@ impl Drop for CloseOnDrop {
 
 impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { lanes: Lanes::new(parts.max_fps), parts, hoping_since: None, failed: None }
+        let applied = parts.source.state();
+        Self { lanes: Lanes::new(parts.max_fps), parts, applied, hoping_since: None, failed: None }
     }
 
     pub(super) fn run(mut self) {
@@ -82,7 +85,11 @@ impl Worker {
             let now = Instant::now();
             if let Some(window) = self.meter(|meters| meters.tick(now)) {
                 self.lanes.review(window);
+                let report = self.parts.source.report();
+                self.meter(|meters| meters.counts.source = report);
             }
+            // Also what changed without being waited for, by waking the source or lending a frame.
+            self.apply_state();
             self.seat_watchers(now);
             self.answer_late_snapshots(now);
             let snapshot_until = self.parts.desk.first_until();
@@ -96,8 +103,7 @@ impl Worker {
             let not_before = if snapshot_until.is_some() { now } else { self.lanes.next_frame_at(now) };
             match self.parts.source.wait(&self.parts.wake, not_before, until) {
                 SourceEvent::Frame => self.take_frame(),
-                SourceEvent::State => self.apply_state(),
-                SourceEvent::Nothing => {}
+                SourceEvent::State | SourceEvent::Nothing => {}
             }
         }
     }
@@ -264,6 +270,9 @@ impl Worker {
 
     fn apply_state(&mut self) {
         let state = self.parts.source.state();
+        if std::mem::replace(&mut self.applied, state) == state {
+            return;
+        }
         if self.parts.screen.set_state(state, Instant::now()) {
             self.lanes.mark(Change::Large);
         }

@@ -1,6 +1,6 @@
 //! Still pictures: refinement, silence, sampling, screenshots, cards; and sizes by budget.
 
-use kvmdesk::media::capture::v4l2::V4l2Source;
+use kvmdesk::media::capture::v4l2::{V4l2Settings, V4l2Source};
 use kvmdesk::media::encode::encoders::Candidate;
 use kvmdesk::media::pipeline::MaxSize;
 use kvmdesk::media::snapshot::SnapshotError;
@@ -99,14 +99,21 @@ async fn a_snapshot_is_the_captured_picture_and_wakes_the_source_for_it() {
 
 #[tokio::test]
 async fn there_is_no_snapshot_of_a_card_or_of_a_pipeline_that_ended() {
-    let source = V4l2Source::new("/nonexistent/video".into());
+    let source = V4l2Source::new(V4l2Settings {
+        device: "/nonexistent/video".into(),
+        formats: Vec::new(),
+        edid: None,
+    });
     let pipeline = Pipeline::spawn_from(Box::new(source), 60, Encoders::of_this_machine());
     let handle = pipeline.handle();
     let answer = tokio::time::timeout(PATIENCE, handle.snapshot()).await.unwrap();
     assert_eq!(answer.unwrap_err(), SnapshotError::NoSignal(SignalState::NoDevice));
-    // A card is sent, refined, and then costs nothing until its words change.
+    // The card is a picture like others, and goes on: it says how long the signal has been gone.
     let mut watcher = handle.subscribe(wish());
     assert!(next(&mut watcher).await.is_keyframe);
+    for _ in 0..3 {
+        assert!(!next(&mut watcher).await.is_keyframe);
+    }
     drop(pipeline);
     assert_eq!(handle.snapshot().await.unwrap_err(), SnapshotError::Gone);
 }

@@ -116,7 +116,7 @@ impl Bench {
         let (near, far) = tokio::io::duplex(buffer);
         let (_card, card) = watch::channel(TestCard::default());
         let pipeline = Pipeline::spawn(
-            VideoSettings { source: SourceSettings::Pattern, max_fps: 30, max_size: MaxSize::Auto },
+            VideoSettings { source: SourceSettings::Pattern, max_fps: 30, max_size: MaxSize::Source },
             card,
             Encoders::of_this_machine(),
         );

@@ -43,7 +43,7 @@ fn changes_are_none_small_or_large_and_a_torn_picture_is_made_whole() {
     let short = &data[..64 * 310];
     let pair = FramePair { current: grey(short, SIZE, start), previous: Some(grey(&before, SIZE, start)) };
     assert_eq!(screen.take(&pair, start), Err(ConvertError::TooShort));
-    assert_eq!(take(&mut screen, &data, Some(&data.clone()), start), Some(Change::Large), "taken as a whole");
+    assert_eq!(take(&mut screen, &data, Some(&data.clone()), start), Some(Change::Small), "taken as a whole");
     assert_eq!(screen.picture().y()[64 * 319], 92);
 }
 
@@ -83,4 +83,38 @@ fn what_is_sent_is_scaled_and_announced_and_cards_are_drawn_at_that_size() {
     let shown = screen.display_state(&Encoders::of(vec![]));
     assert_eq!((shown.resolution, shown.original_resolution), (half, SIZE));
     assert_eq!(shown.signal, SignalState::Active);
+}
+
+/// A JPEG of a grey picture with a light square of 8 pixels at (0, `row`).
+fn jpeg(row: usize) -> Vec<u8> {
+    let mut pixels = vec![60u8; 64 * 320];
+    (row..row + 8).for_each(|row| pixels[64 * row..64 * row + 8].fill(200));
+    let image = turbojpeg::Image {
+        pixels: &pixels[..],
+        width: 64,
+        pitch: 64,
+        height: 320,
+        format: turbojpeg::PixelFormat::GRAY,
+    };
+    turbojpeg::compress(image, 90, turbojpeg::Subsamp::Gray).unwrap().to_vec()
+}
+
+#[test]
+fn of_a_compressed_frame_only_what_really_changed_counts() {
+    let now = Instant::now();
+    let mut screen = Screen::new(state(SignalState::Active), MaxSize::Auto, now);
+    let mut take = |data: &[u8], previous: Option<&[u8]>| {
+        let frame = |data| RawFrame { format: PixelFormat::Mjpeg, ..grey(data, SIZE, now) };
+        let pair = FramePair { current: frame(data), previous: previous.map(frame) };
+        screen.take(&pair, now).unwrap()
+    };
+    let (first, second) = (jpeg(0), jpeg(8));
+    assert_eq!(take(&first, None), Some(Change::Large));
+    assert_eq!(take(&first, Some(&first)), None);
+    assert_eq!(take(&second, Some(&first)), Some(Change::Small), "one stripe of twenty");
+    // Other bytes, the same picture: a comment in front of the first table.
+    let mut commented = second[..2].to_vec();
+    commented.extend([0xff, 0xfe, 0, 4, 1, 2]);
+    commented.extend(&second[2..]);
+    assert_eq!(take(&commented, Some(&second)), None);
 }
