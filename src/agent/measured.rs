@@ -10,8 +10,8 @@ use crate::media::pipeline::{LaneStats, SourceSettings, VideoHandle, VideoSettin
 use crate::session::stats::SessionStats;
 
 use super::status::{
-    AudioStatus, CaptureStatus, DroppedFrames, DroppedPictures, LaneStatus, Latency, StageLatencies, StreamStatus,
-    VideoStatus,
+    AudioStatus, CaptureStatus, DroppedFrames, DroppedPictures, LaneStatus, Latency, StageLatencies,
+    StreamStatus, VideoStatus,
 };
 
 /// One display.
