@@ -11,6 +11,8 @@ mod hands;
 mod machine;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/long/soak.rs"]
+mod soak;
 #[cfg(feature = "sound")]
 #[path = "lab/sound.rs"]
 mod sound;
@@ -35,7 +37,13 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     /// Logged in; nothing was waited for.
     fn connect(machine: &'a Machine) -> Self {
-        let options = Options::with_password(PASSWORD);
+        Self::connect_as(machine, 1)
+    }
+
+    /// The same in the app's window of this number; a second one of the same number takes the first one's place.
+    fn connect_as(machine: &'a Machine, window: u64) -> Self {
+        let mut options = Options::with_password(PASSWORD);
+        options.session_id = window;
         let mut app = Controller::connect_direct(machine.direct_address(), options).unwrap();
         app.log_in().unwrap();
         Self { machine, app }
@@ -43,7 +51,12 @@ impl<'a> Session<'a> {
 
     /// Logged in and ready for input.
     fn log_in(machine: &'a Machine) -> Self {
-        let mut session = Self::connect(machine);
+        Self::log_in_as(machine, 1)
+    }
+
+    /// The same in the app's window of this number.
+    fn log_in_as(machine: &'a Machine, window: u64) -> Self {
+        let mut session = Self::connect_as(machine, window);
         // Pointer events are thrown away until the echo of a TestDelay that follows the first key frame.
         session.app.wait_until(PATIENCE, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
         session

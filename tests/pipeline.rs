@@ -47,7 +47,7 @@ impl Screen {
     }
 
     fn with(is_frozen: bool, encoders: Arc<Encoders>) -> Self {
-        Self::of(TestCard::default(), is_frozen, MaxSize::Auto, encoders)
+        Self::of(TestCard::default(), is_frozen, MaxSize::Source, encoders)
     }
 
     /// A moving card of `size`, sent at most at `max_size`.

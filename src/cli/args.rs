@@ -97,6 +97,8 @@ pub enum Command {
     Snapshot(Snapshot),
     /// Look at the devices and encoders of this machine, and say what would be used
     Probe(Probe),
+    /// Measure what the picture costs on this machine, beside a reference
+    Bench(Bench),
 }
 
 /// `kvmdesk run`
@@ -242,4 +244,28 @@ pub struct Probe {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kvmdesk bench`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Takes some minutes and one core or two; let nothing else run meanwhile. Exit code 0 also if a goal is \
+                        missed.\n\nExamples:\n  kvmdesk bench\n  kvmdesk bench --clip session --json"
+)]
+pub struct Bench {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+    /// Measure this clip alone; may be given again: session, idle, type, scroll, drag, video
+    #[arg(long, value_name = "NAME")]
+    pub clip: Vec<String>,
+    /// Measure this encoder of ours alone, by its name in `kvmdesk probe`; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub encoder: Vec<String>,
+    /// How often the session is measured; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub rounds: u32,
+    /// Be the process whose memory is measured
+    #[arg(long, hide = true)]
+    pub child_memory: bool,
 }

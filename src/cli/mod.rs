@@ -2,6 +2,7 @@
 //! 74 other failure, 77 permission, 78 configuration.
 
 pub mod args;
+mod bench;
 mod check;
 mod demo;
 mod gadget;
@@ -136,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status::run(&args.place, &status),
         Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
         Command::Probe(probe) => probe::run(&args.place, &probe),
+        Command::Bench(bench) => bench::run(&bench),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

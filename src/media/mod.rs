@@ -10,7 +10,7 @@ pub mod convert;
 pub mod demand;
 pub mod encode;
 pub mod fanout;
-mod font;
+pub(crate) mod font;
 pub mod histogram;
 mod lane;
 mod meters;

@@ -155,9 +155,9 @@ impl Pipeline {
         Self::spawn_sized(source, settings.max_fps, settings.max_size, encoders)
     }
 
-    /// Starts the thread with any source, at most `max_fps` frames a second, sizes by budget.
+    /// Starts the thread with any source, at most `max_fps` frames a second, pictures as large as captured.
     pub fn spawn_from(source: Box<dyn Source>, max_fps: u32, encoders: Arc<Encoders>) -> Self {
-        Self::spawn_sized(source, max_fps, MaxSize::Auto, encoders)
+        Self::spawn_sized(source, max_fps, MaxSize::Source, encoders)
     }
 
     /// Starts the thread with any source, at most `max_fps` frames a second, pictures at most `max_size`.

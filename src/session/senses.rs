@@ -37,8 +37,7 @@ impl Pictures {
 
     pub(super) fn show(&mut self, index: usize, display: &VideoHandle, is_shown: bool) {
         if let Some(slot) = self.subscriptions.get_mut(index) {
-            *slot = is_shown
-                .then(|| Subscribed { frames: display.subscribe(self.request), is_held: false });
+            *slot = is_shown.then(|| Subscribed { frames: display.subscribe(self.request), is_held: false });
         }
     }
 

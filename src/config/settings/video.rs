@@ -120,7 +120,8 @@ impl Place<'_> {
                 device,
                 formats: match &section.formats {
                     Some(_) => self.formats(&formats.unwrap_or_default())?,
-                    None => PixelFormat::ALL.to_vec(),
+                    // All of them, in the order that suits the device.
+                    None => vec![],
                 },
                 edid: edid::named(&edid.unwrap_or_default()).map_err(|why| self.error("edid", why))?,
             }),

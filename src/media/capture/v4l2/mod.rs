@@ -22,7 +22,7 @@ mod stream;
 pub(in crate::media) mod sys;
 
 /// What a capture device is opened with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct V4l2Settings {
     /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
     pub device: PathBuf,

@@ -36,7 +36,7 @@ const ALIASES: [([u8; 4], PixelFormat); 13] = [
 ];
 
 /// The layout that a FourCC stands for.
-pub(super) fn pixels_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
+pub fn pixels_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
     let plain = PixelFormat::ALL.into_iter().find(|pixels| pixels.fourcc() == fourcc);
     plain.or_else(|| ALIASES.into_iter().find(|(alias, _)| *alias == fourcc).map(|(_, pixels)| pixels))
 }
