@@ -50,7 +50,9 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["--help"]);
     assert_eq!(code(&help), 0);
-    for command in ["run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status"] {
+    for command in
+        ["run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status", "bench"]
+    {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));
         let help = run(dir.path(), &[command, "--help"]);
         assert_eq!(code(&help), 0, "{command}");
@@ -58,7 +60,14 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     }
     let version = run(dir.path(), &["--version"]);
     assert_eq!(out(&version).trim(), format!("kvmdesk {}", env!("CARGO_PKG_VERSION")));
-    for wrong in [&["dance"][..], &[], &["id", "--reset", "--export", "x"], &["password", "secret12"]] {
+    for wrong in [
+        &["dance"][..],
+        &[],
+        &["id", "--reset", "--export", "x"],
+        &["password", "secret12"],
+        &["bench", "--clip", "bios"],
+        &["bench", "--rounds", "0"],
+    ] {
         assert_eq!(code(&run(dir.path(), wrong)), 64, "{wrong:?}");
     }
     assert_eq!(code(&run(dir.path(), &["demo", "--key", "k"])), 64, "a key without a server");
