@@ -16,6 +16,7 @@ mod floors;
 mod golden;
 mod hid_backends;
 mod lab;
+mod layouts;
 mod nat;
 mod pipeline;
 mod rendezvous;

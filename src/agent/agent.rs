@@ -16,6 +16,8 @@ use crate::crypto::secret::Secret;
 use crate::crypto::seed::Seed;
 use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
+use crate::input::layout::{Layout, UnknownLayout};
+use crate::input::typist::Typist;
 use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
 use crate::net::lan::DISCOVERY_PORT;
@@ -72,6 +74,9 @@ pub enum StartError {
     /// The password of this run.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// The target's keyboard layout.
+    #[error(transparent)]
+    Layout(#[from] UnknownLayout),
     /// A device.
     #[error(transparent)]
     Device(#[from] backend::OpenError),
@@ -122,8 +127,12 @@ impl Agent {
         let gate = Gate::new(identity.salt.clone(), permanent, Instant::now(), unix_ms, seed.split());
 
         let backend = backend::open(&settings.hid.backend())?;
+        let layout = Layout::by_name(&settings.target.keyboard_layout)?;
         let keyboard_layout = settings.target.keyboard_layout.clone();
-        let hid = Arc::new(HidWriter::spawn(backend, HidSettings { keyboard_layout }));
+        let hid = Arc::new(HidWriter::spawn(
+            backend,
+            HidSettings { keyboard_layout, unicode_entry: settings.target.unicode_entry },
+        ));
         let is_card_shown = settings.video.source == SourceSettings::Pattern;
         let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
         let card = watch::channel(TestCard::default()).0;
@@ -152,6 +161,8 @@ impl Agent {
             video: display.video.clone(),
             health: display.health.clone(),
             leds: display.hid.leds(),
+            shell: display.hid.open_session(),
+            typist: Typist::new(layout, settings.target.unicode_entry),
             registration: registration.as_ref().map(|(_, r)| r.clone()),
             direct: direct.as_ref().map(|(_, r)| r.clone()),
             lan: lan.as_ref().map(|(_, r)| r.clone()),

@@ -41,6 +41,11 @@ pub enum Request {
     ReloadPassword,
     /// The one-time password.
     OneTimePassword,
+    /// Type some characters on the computer, or with none tell how far typing is.
+    Type {
+        /// The characters.
+        text: String,
+    },
 }
 
 /// What is answered.
@@ -58,6 +63,15 @@ pub enum Answer {
     OneTimePassword {
         /// The password.
         password: Option<String>,
+    },
+    /// To [`Request::Type`].
+    Typing {
+        /// Bytes of text that are not typed to their end.
+        waiting: usize,
+        /// How often a text ended early since the start.
+        cuts: usize,
+        /// The characters of this request that nothing types.
+        left_out: String,
     },
     /// It could not be done; a sentence for the user.
     Failed {

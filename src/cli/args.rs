@@ -93,6 +93,8 @@ pub enum Command {
     Sessions(Sessions),
     /// Show how the running daemon does
     Status(Status),
+    /// Type a text on the computer
+    Type(Type),
 }
 
 /// `kvmdesk run`
@@ -211,4 +213,17 @@ pub struct Status {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kvmdesk type`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "The keys are those of the target's keyboard-layout. A command line can be read by others on this \
+                        machine: give secrets on standard input.\n\nExamples:\n  kvmdesk type 'ls -l /dev/hidg*'\n  \
+                        kvmdesk type < script.sh"
+)]
+pub struct Type {
+    /// The text, as it is; without it, standard input is typed
+    #[arg(value_name = "TEXT")]
+    pub text: Option<String>,
 }

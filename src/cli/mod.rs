@@ -13,6 +13,7 @@ mod run;
 mod serve;
 mod sessions;
 mod status;
+mod type_text;
 mod unlock;
 
 use std::process::ExitCode;
@@ -98,6 +99,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Store(error) => error.into(),
             StartError::Password(error) => error.into(),
+            StartError::Layout(error) => Self::new(CONFIG, error.to_string()),
             StartError::Device(_) | StartError::Socket { .. } | StartError::Thread(_) => {
                 Self::new(UNAVAILABLE, error.to_string())
             }
@@ -132,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Unlock => unlock::run(&args.place),
         Command::Sessions(sessions) => sessions::run(&args.place, &sessions),
         Command::Status(status) => status::run(&args.place, &status),
+        Command::Type(text) => type_text::run(&args.place, &text),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -71,7 +71,8 @@ fn tell_daemon(store: &Store) -> Result<(), Failure> {
     match control::ask(&store.socket(), &Request::ReloadPassword) {
         Ok(Answer::Done { text }) => println!("{text}"),
         Ok(Answer::Failed { text }) => return Err(Failure::new(UNAVAILABLE, text)),
-        Ok(Answer::Status(_) | Answer::OneTimePassword { .. }) | Err(AskError::NotRunning(_)) => {}
+        Ok(Answer::Status(_) | Answer::Typing { .. } | Answer::OneTimePassword { .. })
+        | Err(AskError::NotRunning(_)) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(())
@@ -88,6 +89,8 @@ fn show_once(store: &Store) -> Result<(), Failure> {
             Err(Failure::new(UNAVAILABLE, text))
         }
         Answer::Failed { text } | Answer::Done { text } => Err(Failure::new(UNAVAILABLE, text)),
-        Answer::Status(_) => Err(Failure::new(UNAVAILABLE, "the daemon answered something else")),
+        Answer::Status(_) | Answer::Typing { .. } => {
+            Err(Failure::new(UNAVAILABLE, "the daemon answered something else"))
+        }
     }
 }

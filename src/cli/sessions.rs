@@ -13,7 +13,12 @@ pub(super) fn run(place: &Place, args: &Sessions) -> Result<(), Failure> {
     }
     let here: Vec<u64> = match control::ask(&store.socket(), &Request::Status) {
         Ok(Answer::Status(status)) => status.target.sessions.iter().map(|s| s.session).collect(),
-        Ok(Answer::Done { .. } | Answer::Failed { .. } | Answer::OneTimePassword { .. })
+        Ok(
+            Answer::Done { .. }
+            | Answer::Typing { .. }
+            | Answer::Failed { .. }
+            | Answer::OneTimePassword { .. },
+        )
         | Err(AskError::NotRunning(_)) => vec![],
         Err(error) => return Err(error.into()),
     };
@@ -57,7 +62,7 @@ pub(super) fn print_done(answer: Answer) -> Result<(), Failure> {
             Ok(())
         }
         Answer::Failed { text } => Err(Failure::new(UNAVAILABLE, text)),
-        Answer::Status(_) | Answer::OneTimePassword { .. } => {
+        Answer::Status(_) | Answer::Typing { .. } | Answer::OneTimePassword { .. } => {
             Err(Failure::new(UNAVAILABLE, "the daemon answered something else"))
         }
     }

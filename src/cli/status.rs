@@ -11,7 +11,7 @@ pub(super) fn run(place: &Place, args: &Status) -> Result<(), Failure> {
     let status = match control::ask(&store.socket(), &Request::Status)? {
         Answer::Status(status) => status,
         Answer::Failed { text } => return Err(Failure::new(UNAVAILABLE, text)),
-        Answer::Done { .. } | Answer::OneTimePassword { .. } => {
+        Answer::Done { .. } | Answer::Typing { .. } | Answer::OneTimePassword { .. } => {
             return Err(Failure::new(UNAVAILABLE, "the daemon answered something else"));
         }
     };

@@ -130,6 +130,8 @@ pub struct TargetSection {
     pub os: Option<Os>,
     /// The keyboard layout set on the computer.
     pub keyboard_layout: Option<String>,
+    /// How the computer takes characters that the layout has no keys for.
+    pub unicode_entry: Option<EntryName>,
     /// `pointer.…`
     pub pointer: PointerSection,
 }
@@ -143,6 +145,20 @@ pub enum Os {
     /// Linux.
     Linux,
     /// macOS.
+    Macos,
+}
+
+/// Values of `target.unicode-entry`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryName {
+    /// Not at all.
+    Off,
+    /// Alt and the keypad.
+    Windows,
+    /// Ctrl+Shift+U.
+    Linux,
+    /// Option and hex digits.
     Macos,
 }
 

@@ -9,6 +9,7 @@ use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::gadget::GadgetNodes;
+use crate::input::typist::UnicodeEntry;
 use crate::media::pipeline::{SourceSettings, VideoSettings};
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
@@ -18,6 +19,8 @@ use crate::wire::id::{DeviceUuid, PeerId};
 use super::file::{
     Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
 };
+
+mod typing;
 
 /// Where the configuration file is looked for without `--config`.
 pub const DEFAULT_CONFIG: &str = "/etc/kvmdesk/kvmdesk.toml";
@@ -121,6 +124,8 @@ pub struct TargetSettings {
     pub os: TargetOs,
     /// Its keyboard layout.
     pub keyboard_layout: String,
+    /// What becomes of characters that the layout has no keys for.
+    pub unicode_entry: UnicodeEntry,
     /// Whether the app draws a pointer.
     pub local_pointer: LocalPointer,
 }
@@ -288,11 +293,7 @@ pub fn resolve(
     let (name, _) =
         r.pick("target.name", [Some("kvmdesk".to_owned()), target.name.clone(), None, None], Clone::clone);
     let (os, _) = r.pick("target.os", [Some(Os::Windows), target.os, None, None], |o| word(*o));
-    let (layout, _) = r.pick(
-        "target.keyboard-layout",
-        [Some("us".to_owned()), target.keyboard_layout.clone(), None, None],
-        Clone::clone,
-    );
+    let (keyboard_layout, unicode_entry) = typing::resolve(parsed, target, &mut r)?;
     let (local, _) =
         r.pick("target.pointer.local", [Some(PointerLocal::Auto), target.pointer.local, None, None], |l| {
             word(*l)
@@ -331,11 +332,6 @@ pub fn resolve(
     let name = name.unwrap_or_default();
     if name.trim().is_empty() || name.chars().count() > 63 || name.contains(char::is_control) {
         return Err(parsed.error("target[0].name", "a name has 1 to 63 characters, all printable"));
-    }
-    let layout = layout.unwrap_or_default();
-    if layout != "us" {
-        let message = format!("the layout `{layout}` is not there yet; `us` is the only one in this release");
-        return Err(parsed.error("target[0].keyboard-layout", message));
     }
     let max_fps = max_fps.unwrap_or(30);
     if !(1..=120).contains(&max_fps) {
@@ -384,7 +380,8 @@ pub fn resolve(
                 Os::Linux => TargetOs::Linux,
                 Os::Macos => TargetOs::MacOs,
             },
-            keyboard_layout: layout,
+            keyboard_layout,
+            unicode_entry,
             local_pointer: match local.unwrap_or(PointerLocal::Auto) {
                 PointerLocal::Auto => LocalPointer::Auto,
                 PointerLocal::On => LocalPointer::On,
