@@ -142,7 +142,7 @@ fn compose_text(version: &str) -> String {
     let table = compose::Table::new_from_buffer(
         &context,
         table,
-        "en_US.UTF-8".as_ref(),
+        "en_US.UTF-8",
         compose::FORMAT_TEXT_V1,
         compose::COMPILE_NO_FLAGS,
     )

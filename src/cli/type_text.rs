@@ -73,11 +73,14 @@ fn type_all(socket: &Path, text: &str, show: &dyn Fn(usize, usize)) -> Result<BT
 }
 
 fn say(socket: &Path, text: &str) -> Result<(usize, usize, String), Failure> {
-    match control::ask(socket, &Request::Type { text: text.to_owned() })? {
-        Answer::Typing { waiting, cuts, left_out } => Ok((waiting, cuts, left_out)),
-        Answer::Failed { text } => Err(Failure::new(UNAVAILABLE, text)),
-        _ => Err(Failure::new(UNAVAILABLE, "the daemon answered something else")),
+    let answer = control::ask(socket, &Request::Type { text: text.to_owned() })?;
+    if let Answer::Failed { text } = answer {
+        return Err(Failure::new(UNAVAILABLE, text));
     }
+    let Answer::Typing { waiting, cuts, left_out } = answer else {
+        return Err(Failure::new(UNAVAILABLE, "the daemon answered something else"));
+    };
+    Ok((waiting, cuts, left_out))
 }
 
 /// The text in parts of at most [`PART`] characters; `\r\n` stays together.

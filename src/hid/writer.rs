@@ -219,6 +219,7 @@ impl Shell {
     fn run(self, mut backend: Box<dyn HidBackend>, typist: Result<Typist, String>) {
         tracing::debug!("HID writer starts with backend {}", backend.name());
         let mut engine = Engine::new(typist, backend.keeps_state());
+        engine.set_advice(backend.advice());
         let mut stopping: Option<Instant> = None;
         let mut leds_paused_until: Option<Instant> = None;
         let mut published_at: Option<Instant> = None;
@@ -236,6 +237,12 @@ impl Shell {
                 engine.set_leds(leds);
                 self.leds.send_if_modified(|old| std::mem::replace(old, leds) != leds);
                 leds_paused_until = None;
+            }
+            if backend.has_read() {
+                leds_paused_until = None;
+            }
+            if backend.has_news() {
+                engine.inquire();
             }
             if let Some(since) = stopping {
                 engine.close_all(since.elapsed() >= STOP_GRACE.0);
@@ -255,7 +262,14 @@ impl Shell {
             let stop_steps = stopping.map(|since| since + STOP_GRACE.0).filter(|at| *at > now);
             let stop_end = stopping.map(|since| since + STOP_GRACE.1);
             leds_paused_until = leds_paused_until.filter(|at| *at > now);
-            let until = [engine.deadline(now), publish_at, stop_steps, stop_end, leds_paused_until];
+            let until = [
+                engine.deadline(now),
+                backend.deadline(),
+                publish_at,
+                stop_steps,
+                stop_end,
+                leds_paused_until,
+            ];
             let timeout =
                 until.into_iter().flatten().min().map(|at| at.saturating_duration_since(Instant::now()));
             let led_fd = if leds_paused_until.is_none() { backend.led_fd() } else { None };

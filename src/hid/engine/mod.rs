@@ -53,6 +53,8 @@ enum Host {
 pub(super) struct Engine {
     state: ReportState,
     typist: Result<Typist, String>,
+    /// What helps when the device fails.
+    advice: &'static str,
     sessions: BTreeMap<OwnerId, Work>,
     /// The session that was served last; the next one in turn goes first.
     served: OwnerId,
@@ -75,6 +77,7 @@ impl Engine {
         let mut engine = Self {
             state: ReportState::default(),
             typist,
+            advice: "Check the device",
             sessions: BTreeMap::new(),
             served: OwnerId(0),
             lanes: [
@@ -96,6 +99,18 @@ impl Engine {
             engine.greet(LOST_RETRY.0);
         }
         engine
+    }
+
+    /// What helps when the device fails; a sentence without its end.
+    pub(super) fn set_advice(&mut self, advice: &'static str) {
+        self.advice = advice;
+    }
+
+    /// The device noticed that something happened: a write tells what.
+    pub(super) fn inquire(&mut self) {
+        if matches!(self.host, Host::There) && self.lanes[KEYBOARD].is_empty() {
+            self.push_all_up(KEYBOARD);
+        }
     }
 
     pub(super) fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
@@ -225,7 +240,8 @@ impl Engine {
             Err(error) => self.lose_host(
                 format!(
                     "The USB keyboard and mouse cannot be written to ({error}): waiting input was discarded and all \
-                     keys were let go. Check `kvmdesk gadget up`; it is tried again by itself."
+                     keys were let go. {}; it is tried again by itself.",
+                    self.advice
                 ),
                 true,
                 now,
@@ -240,8 +256,8 @@ impl Engine {
             Ok(()) => self.host = Host::Gone { retry_at: now, wait, wants_reopen: false },
             Err(error) => {
                 self.fault = format!(
-                    "The USB keyboard and mouse cannot be opened ({error}). Run `kvmdesk gadget up` as root; it is \
-                     tried again by itself."
+                    "The USB keyboard and mouse cannot be opened ({error}). {}; it is tried again by itself.",
+                    self.advice
                 );
                 self.health.is_connected = false;
                 let wait = (wait * 2).min(LOST_RETRY.1);

@@ -8,6 +8,7 @@ use crate::input::usage::{ConsumerUsage, KeyUsage};
 
 use super::*;
 
+mod chip;
 mod layouts;
 mod property;
 mod typing;

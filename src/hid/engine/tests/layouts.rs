@@ -34,7 +34,7 @@ impl Target {
         let context = xkb::Context::new(xkb::CONTEXT_NO_FLAGS);
         let flags = xkb::KEYMAP_COMPILE_NO_FLAGS;
         let keymap = xkb::Keymap::new_from_names(&context, "evdev", "pc105", layout, variant, None, flags)?;
-        let locale = "en_US.UTF-8".as_ref();
+        let locale = "en_US.UTF-8";
         let (format, flags) = (compose::FORMAT_TEXT_V1, compose::COMPILE_NO_FLAGS);
         let table = compose::Table::new_from_buffer(&context, table, locale, format, flags).ok()?;
         Some(Self {
