@@ -8,14 +8,15 @@ use kvmdesk::agent::agent::{Agent, AgentOptions, StartError};
 use kvmdesk::agent::control::{self, Answer, Request};
 use kvmdesk::agent::store::{Store, StoreError};
 use kvmdesk::agent::{identity, logbook, password};
-use kvmdesk::config::file::{HidBackendName, ParsedFile, VideoSource};
+use kvmdesk::config::file::{self, HidBackendName, ParsedFile, VideoSource};
 use kvmdesk::config::settings::{self, Overrides};
 use kvmdesk::crypto::secret::Secret;
+use kvmdesk::wire::message::hbb::misc::Union as Misc;
 use kvmdesk::wire::message::hbb::rendezvous_message::Union;
 use kvmdesk::wire::message::{decode_rendezvous, encode_rendezvous, hbb};
 use tokio::runtime::Runtime;
 
-use crate::support::controller::{Controller, LONG, LoginOutcome, Options};
+use crate::support::controller::{Controller, LONG, LoginOutcome, Options, Picture};
 use crate::support::hidlog::HidLog;
 
 const PASSWORD: &str = "correct horse";
@@ -33,6 +34,10 @@ struct Daemon {
 }
 
 fn options(dir: &Path, password: Option<&str>) -> AgentOptions {
+    options_of("", dir, password)
+}
+
+fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions {
     let flags = Overrides {
         state_dir: Some(dir.join("state")),
         direct_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -42,18 +47,23 @@ fn options(dir: &Path, password: Option<&str>) -> AgentOptions {
         hid_log: Some(dir.join("hid.jsonl")),
         ..Overrides::default()
     };
-    let settings = settings::resolve(&ParsedFile::default(), |_| None, &flags).unwrap();
+    let parsed = file::parse(Path::new("test.toml"), config.to_owned()).unwrap();
+    let settings = settings::resolve(&parsed, |_| None, &flags).unwrap();
     let password = password.map(|p| Secret::new(p.to_owned()));
     AgentOptions { settings, password, problems: vec![], board_root: dir.join("no-board") }
 }
 
 impl Daemon {
     fn start(password: Option<&str>) -> Self {
+        Self::start_with("", password)
+    }
+
+    fn start_with(config: &str, password: Option<&str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (agent, address) = runtime.block_on(async {
-            let agent = Agent::start(options(dir.path(), password)).unwrap();
+            let agent = Agent::start(options_of(config, dir.path(), password)).unwrap();
             let mut direct = agent.direct().unwrap();
             let address =
                 tokio::time::timeout(LONG, direct.wait_for(|s| s.is_open)).await.unwrap().unwrap().address;
@@ -148,6 +158,48 @@ fn a_controller_logs_in_sees_the_card_types_and_points() {
 }
 
 #[test]
+fn several_displays_stand_side_by_side_and_share_the_hands() {
+    let mut daemon = Daemon::start_with("[[display]]\nsource = \"pattern\"\n", Some(PASSWORD));
+    let mut controller = daemon.connect(PASSWORD);
+    let info = controller.log_in().unwrap();
+    let [first, second] = info.displays.as_slice() else { panic!("{:?}", info.displays) };
+    assert_eq!((first.x, second.x, second.y), (0, first.width, 0));
+    assert_ne!(first.name, second.name);
+    let before = controller.first_picture(LONG).unwrap();
+    assert_eq!(before.display, 0);
+
+    // As the app does it (reference: session 3.9).
+    let switch = hbb::SwitchDisplay { display: 1, ..Default::default() };
+    controller.send_misc(Misc::SwitchDisplay(switch)).unwrap();
+    let capture = hbb::CaptureDisplays { set: vec![1], ..Default::default() };
+    controller.send_misc(Misc::CaptureDisplays(capture)).unwrap();
+    let after = controller.wait_for_picture(LONG, |p| p.display == 1).unwrap();
+    assert!(after.is_keyframe, "an app's decoder of that display begins with it");
+    assert_eq!((after.width as i32, after.height as i32), (second.width, second.height));
+    // "Display 1 of 2" and "Display 2 of 2"; the bars above the words are the same.
+    let bars = |p: &Picture| p.mean(0, 0, p.width / 8, p.height / 8);
+    let off = bars(&before).into_iter().zip(bars(&after)).map(|(a, b)| a.abs_diff(b)).max();
+    assert!(off <= Some(3), "the same colour bars: {off:?}");
+    // Above the block that moves.
+    let words =
+        |p: &Picture| Picture { height: p.height / 2, rgb: p.rgb[..p.rgb.len() / 2].to_vec(), ..p.clone() };
+    assert!(words(&before).differing(&words(&after), 60) > 20, "each says which it is");
+
+    controller.move_to(second.x + second.width - 1, second.height - 1).unwrap();
+    let reports = daemon.log.wait_until(LONG, |r| r.iter().any(|r| r.device == "absolute"));
+    let last = reports.iter().rfind(|r| r.device == "absolute").unwrap();
+    assert_eq!(last.bytes[1..5], [0xff, 0x7f, 0xff, 0x7f], "the second display's corner");
+
+    let status = daemon.agent().status();
+    let encoded: Vec<_> = status.target.displays.iter().map(|d| d.encoded).collect();
+    assert!(encoded.len() == 2 && encoded.iter().all(|n| *n > 0), "{encoded:?}");
+    assert_eq!(status.target.video.source, status.target.displays[0].source);
+    let begun = std::time::Instant::now();
+    daemon.stop();
+    assert!(begun.elapsed() < LONG, "the stop does not wait for a thread for ever");
+}
+
+#[test]
 fn a_window_that_comes_back_replaces_its_session_and_lifts_its_keys() {
     let daemon = Daemon::start(Some(PASSWORD));
     let mut old = daemon.connect(PASSWORD);
@@ -212,6 +264,35 @@ fn the_socket_ends_sessions_and_takes_passwords_over() {
     assert!(text.contains("password") && kvmdesk::peer::texts::is_final(&text), "{text}");
     assert_eq!(daemon.ask(&Request::OneTimePassword), Answer::OneTimePassword { password: None });
     daemon.connect(PASSWORD).log_in().unwrap();
+}
+
+#[test]
+fn the_socket_gives_pictures_and_tells_what_is_measured() {
+    let daemon = Daemon::start(Some(PASSWORD));
+    let picture = control::ask_picture(&daemon.store.socket(), 1).unwrap().unwrap();
+    assert!(picture.png.starts_with(b"\x89PNG") && picture.png.len() == picture.bytes);
+    let none = control::ask_picture(&daemon.store.socket(), 2).unwrap().unwrap_err();
+    assert!(none.contains("there is no display 2"), "{none}");
+    assert!(matches!(daemon.ask(&Request::Snapshot { display: 0 }), Answer::Failed { .. }));
+
+    let mut controller = daemon.connect(PASSWORD);
+    controller.log_in().unwrap();
+    controller.first_picture(LONG).unwrap();
+    let is_measured = |status: &kvmdesk::agent::status::Status| {
+        let (video, session) = (&status.target.video, &status.target.sessions[0].stream);
+        video.latency.encode.p50_ms > 0.0 && video.fps_out > 0.0 && session.frames > 0 && session.fps > 0
+    };
+    controller.wait_until(LONG, |_| is_measured(&daemon.agent().status())).unwrap();
+    let status = daemon.agent().status();
+    let video = &status.target.video;
+    assert!(video.latency.encode.p50_ms <= video.latency.encode.p99_ms, "{:?}", video.latency);
+    assert_eq!(video.lanes.len(), 1, "{:?}", video.lanes);
+    assert_eq!(video.lanes[0].watchers, 1);
+    assert!(!video.lanes[0].encoder.is_empty());
+    let stream = &status.target.sessions[0].stream;
+    assert!(stream.keyframes >= 1 && stream.bytes > 0, "{stream:?}");
+    assert!(stream.codecs.iter().all(|codec| *codec == video.lanes[0].codec), "{stream:?}");
+    assert_eq!(status.target.audio, None, "a test card makes no sound");
 }
 
 #[test]

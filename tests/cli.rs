@@ -51,9 +51,11 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["--help"]);
     assert_eq!(code(&help), 0);
-    for command in
-        ["run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status", "type"]
-    {
+    let commands = [
+        "run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status", "snapshot",
+        "probe", "type",
+    ];
+    for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));
         let help = run(dir.path(), &[command, "--help"]);
         assert_eq!(code(&help), 0, "{command}");
@@ -61,7 +63,14 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     }
     let version = run(dir.path(), &["--version"]);
     assert_eq!(out(&version).trim(), format!("kvmdesk {}", env!("CARGO_PKG_VERSION")));
-    for wrong in [&["dance"][..], &[], &["id", "--reset", "--export", "x"], &["password", "secret12"]] {
+    for wrong in [
+        &["dance"][..],
+        &[],
+        &["id", "--reset", "--export", "x"],
+        &["password", "secret12"],
+        &["snapshot"],
+        &["snapshot", "x.png", "--display", "0"],
+    ] {
         assert_eq!(code(&run(dir.path(), wrong)), 64, "{wrong:?}");
     }
     assert_eq!(code(&run(dir.path(), &["demo", "--key", "k"])), 64, "a key without a server");
@@ -258,4 +267,88 @@ fn a_bad_file_at_start_means_the_last_good_copy_loudly() {
     assert!(status.contains("kept") && status.contains("kvmdesk.toml:2: video.fps"), "{status}");
     daemon.terminate();
     assert_eq!(daemon.wait(LONG).code(), Some(0));
+}
+
+/// Width, height and whether there is more than one colour in a PNG of red, green and blue.
+fn decode(png: &[u8]) -> (u32, u32, bool) {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
+    let first = pixels[..3].to_vec();
+    (info.width, info.height, pixels.chunks(3).any(|pixel| pixel != first))
+}
+
+#[test]
+fn a_snapshot_comes_from_the_running_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_demo, _) = demo(dir.path(), &[]);
+    let json = run(dir.path(), &["status", "--json", "--state-dir", "state"]);
+    let status: serde_json::Value = serde_json::from_str(&out(&json)).unwrap();
+    let size = status["target"]["video"]["resolution"].as_str().unwrap().to_owned();
+
+    let stored = run(dir.path(), &["snapshot", "now.png", "--state-dir", "state"]);
+    assert_eq!(code(&stored), 0, "{}", err(&stored));
+    assert!(out(&stored).starts_with(&format!("now.png: {size}, ")), "{}", out(&stored));
+    let (width, height, has_colours) = decode(&std::fs::read(dir.path().join("now.png")).unwrap());
+    assert_eq!(format!("{width}x{height}"), size);
+    assert!(has_colours);
+    let piped = run(dir.path(), &["snapshot", "-", "--state-dir", "state"]);
+    assert_eq!(decode(&piped.stdout), (width, height, true), "nothing but the PNG: {}", err(&piped));
+
+    let missing = run(dir.path(), &["snapshot", "x.png", "--display", "2", "--state-dir", "state"]);
+    assert_eq!(code(&missing), 69);
+    assert!(err(&missing).contains("there is no display 2"), "{}", err(&missing));
+    assert!(!dir.path().join("x.png").exists());
+    let nowhere = run(dir.path(), &["snapshot", "missing/x.png", "--state-dir", "state"]);
+    assert_eq!(code(&nowhere), 74, "{}", err(&nowhere));
+}
+
+#[test]
+fn a_snapshot_without_a_daemon_comes_from_the_configured_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let snapshot = |config: &str| {
+        std::fs::write(dir.path().join("c.toml"), config).unwrap();
+        run(dir.path(), &["snapshot", "-", "--config", "c.toml", "--state-dir", "state"])
+    };
+    let card = snapshot("[video]\nsource = \"pattern\"\n");
+    assert_eq!(code(&card), 0, "{}", err(&card));
+    let (width, height, has_colours) = decode(&card.stdout);
+    assert!(width >= 640 && height >= 360 && has_colours);
+    let none = snapshot("[video]\ndevice = \"/nonexistent/video0\"\n");
+    assert_eq!((code(&none), none.stdout.len()), (69, 0));
+    assert!(err(&none).contains("No capture device"), "{}", err(&none));
+    assert_eq!(code(&snapshot("[video]\nfps = 3\n")), 78);
+    assert!(!dir.path().join("state").exists(), "looking makes no state directory");
+}
+
+#[test]
+fn probe_tells_what_would_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[video]\ndevice = \"/nonexistent/video0\"\n[audio]\ndevice = \"off\"\n[hid]\nbackend = \"recording\"\n";
+    std::fs::write(dir.path().join("c.toml"), config).unwrap();
+    let args = ["probe", "--config", "c.toml"];
+    let json = run(dir.path(), &[&args[..], &["--json"]].concat());
+    assert_eq!(code(&json), 0, "{}", err(&json));
+    let report: serde_json::Value = serde_json::from_str(&out(&json)).unwrap();
+    for key in ["captures", "passed_over", "sound_cards", "encoders", "usb_controllers"] {
+        assert!(report[key].is_array(), "{key} in {report:#}");
+    }
+    let display = &report["choice"]["displays"][0];
+    assert!(display["device"].is_null(), "{display:#}");
+    assert!(display["note"].as_str().unwrap().contains("/nonexistent/video0 is not there"), "{display:#}");
+    assert_eq!(report["choice"]["hands"]["device"], "recording");
+    let encoders = report["encoders"].as_array().unwrap();
+    let openh264 = encoders.iter().find(|e| e["name"] == "openh264").unwrap();
+    assert_eq!((&openh264["codec"], &openh264["state"]), (&"H.264".into(), &"good".into()), "{openh264:#}");
+    assert_eq!(encoders.iter().filter(|e| e["codec"] == "H.264" && e["is_chosen"] == true).count(), 1);
+    let text = out(&run(dir.path(), &args));
+    for part in ["Pictures", "Encoders", "openh264", "would use", "NOTHING: /nonexistent/video0 is not there"]
+    {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    std::fs::write(dir.path().join("c.toml"), "[video]\nfps = 3\n").unwrap();
+    let wrong = run(dir.path(), &args);
+    assert_eq!(code(&wrong), 0, "it helps where the configuration does not");
+    assert!(out(&wrong).contains("! c.toml:2: video.fps"), "{}", out(&wrong));
 }

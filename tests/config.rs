@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use kvmdesk::agent::agent::look_at_devices;
 use kvmdesk::config::file::{self, ConfigError};
 use kvmdesk::config::settings::{self, Origin, Overrides, Settings};
+use kvmdesk::media::pipeline::{MaxSize, SourceSettings};
+use kvmdesk::video::format::{PixelFormat, Resolution};
 
 fn resolve(text: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<Settings, ConfigError> {
     let parsed = file::parse(Path::new("test.toml"), text.to_owned())?;
@@ -69,7 +72,8 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
     let mut known = 0;
     assert!(table.contains_key("state-dir"));
     for section in keys_of("zzz = 1").into_iter().filter(|key| key != "state-dir") {
-        let head = if section == "target" { "[[target]]" } else { &format!("[{section}]") };
+        let is_list = section == "target" || section == "display";
+        let head = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };
         let host = if section == "server" { "host = \"a\"\n" } else { "" };
         for key in keys_of(&format!("{head}\n{host}zzz = 1\n")) {
             let table = &table[&section];
@@ -80,15 +84,31 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
     }
     assert_eq!(keys_of("[[target]]\npointer.zzz = 1"), ["local"]);
     assert!(table["target"][0]["pointer"].get("local").is_some());
-    assert!(known >= 17, "only {known} keys found: does the parser still list them?");
+    assert!(known >= 27, "only {known} keys found: does the parser still list them?");
+    // Only one backend can be chosen at a time.
     let text = text.replace("log = \"/tmp", "#log = \"/tmp");
+    let text =
+        text.replace("device = \"/dev/ttyUSB0", "#device = \"/dev/ttyUSB0").replace("\nbaud", "\n#baud");
     let settings = resolve(&text, &[], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     // The documented values are the defaults, where there are any.
     let bare = resolve("", &[], &Overrides::default()).unwrap();
-    for (documented, default) in settings.shown.iter().zip(&bare.shown) {
-        if default.value != "(none)" {
+    for default in bare.shown.iter().filter(|default| !default.value.starts_with('(')) {
+        for documented in settings.shown.iter().filter(|s| s.key == default.key) {
             assert_eq!(documented.value, default.value, "{}: the comment shows another default", default.key);
         }
+    }
+}
+
+#[test]
+fn a_serial_chip_has_a_device_and_a_rate() {
+    use kvmdesk::config::settings::hid::HidChoice;
+    use kvmdesk::hid::backend::ch9329::{Ch9329Settings, chip::Baud};
+    let text = |baud: &str| format!("[hid]\nbackend = \"ch9329\"\ndevice = \"/dev/ttyS1\"\n{baud}");
+    for (line, baud) in
+        [("", Baud::Auto), ("baud = \"auto\"", Baud::Auto), ("baud = 115200", Baud::Fixed(115_200))]
+    {
+        let settings = resolve(&text(line), &[], &Overrides::default()).unwrap();
+        assert_eq!(settings.hid, HidChoice::Ch9329(Ch9329Settings { device: "/dev/ttyS1".into(), baud }));
     }
 }
 
@@ -123,6 +143,28 @@ fn faults_outside_the_file_name_their_source() {
 }
 
 #[test]
+fn sound_belongs_to_the_first_capture_device_unless_named() {
+    use kvmdesk::media::audio::{AudioDevice, AudioSettings};
+    let audio = |text: &str| resolve(text, &[], &Overrides::default()).map(|s| s.audio);
+    assert_eq!(audio("[video]\nsource = \"pattern\"\n").unwrap(), None, "a test card makes no sound");
+    assert_eq!(audio("[audio]\ndevice = \"off\"\n").unwrap(), None);
+    let named = audio("[audio]\ndevice = \"hw:1,0\"\n");
+    let beside = audio("[video]\ndevice = \"/dev/video3\"\n").unwrap();
+    if cfg!(feature = "sound") {
+        let of = |device| Some(AudioSettings { device });
+        assert_eq!(named.unwrap(), of(AudioDevice::Named("hw:1,0".into())));
+        assert_eq!(beside, of(AudioDevice::Beside("/dev/video3".into())));
+    } else {
+        let error = named.unwrap_err().to_string();
+        assert!(
+            error.starts_with("test.toml:2: audio.device: this kvmdesk was built without sound"),
+            "{error}"
+        );
+        assert_eq!(beside, None);
+    }
+}
+
+#[test]
 fn nothing_is_open_unless_asked_for() {
     let settings = resolve("", &[], &Overrides::default()).unwrap();
     assert!(settings.server.is_none() && settings.direct.is_none() && !settings.is_lan_discovery_on);
@@ -145,5 +187,58 @@ fn hosts_come_in_every_spelling() {
     for bad in ["", "a.example:0", "a.example:99999", "a/b", "ws://a"] {
         let text = format!("[server]\nhost = \"{bad}\"\n");
         assert!(resolve(&text, &[], &Overrides::default()).is_err(), "{bad:?} is accepted");
+    }
+}
+
+#[test]
+fn each_display_is_captured_as_its_section_says() {
+    let text = "[video]\nmax-size = \"source\"\n\
+                [[display]]\ndevice = \"/dev/video1\"\nformats = [\"UYVY\", \"NV12\"]\nedid = \"720p60\"\n\
+                max-size = \"800x600\"\nmax-fps = 12\n\
+                [[display]]\nsource = \"pattern\"\n";
+    let settings = resolve(text, &[], &Overrides::default()).unwrap();
+    let [first, second, third] = settings.displays.as_slice() else { panic!("{:?}", settings.displays) };
+    let SourceSettings::V4l2(v4l2) = &first.source else { panic!("{first:?}") };
+    assert_eq!((v4l2.device.as_path(), v4l2.edid.is_none()), (Path::new("/dev/video0"), true));
+    assert_eq!((v4l2.formats.as_slice(), first.max_size), (&[][..], MaxSize::Source));
+    let SourceSettings::V4l2(v4l2) = &second.source else { panic!("{second:?}") };
+    assert_eq!(v4l2.formats, [PixelFormat::Uyvy, PixelFormat::Nv12]);
+    assert_eq!(v4l2.edid.as_ref().unwrap().len(), 256);
+    assert_eq!((second.max_size, second.max_fps), (MaxSize::Fixed(Resolution::new(800, 600)), 12));
+    assert_eq!((&third.source, third.max_size), (&SourceSettings::Pattern, MaxSize::Auto));
+    let shown: Vec<_> = settings.shown.iter().map(|s| (s.key.as_str(), s.origin)).collect();
+    assert!(shown.contains(&("display-2.formats", Origin::File)), "{shown:?}");
+    assert!(shown.contains(&("display-3.max-fps", Origin::Default)), "{shown:?}");
+}
+
+#[test]
+fn every_display_without_a_device_of_its_own_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("video0"), "").unwrap();
+    std::os::unix::fs::symlink(path("video0"), path("by-path")).unwrap();
+    let display = |name: &str| format!("[[display]]\ndevice = \"{}\"\n", path(name).display());
+    let text = format!(
+        "[hid]\nbackend = \"recording\"\n[video]\ndevice = \"{}\"\n{}{}[[display]]\nsource = \"pattern\"\n",
+        path("video0").display(),
+        display("gone"),
+        display("by-path")
+    );
+    let settings = resolve(&text, &[], &Overrides::default()).unwrap();
+    let wanted = [
+        format!("display-2.device: {} is not there now", path("gone").display()),
+        format!("display-3.device: {} is the same device as video.device", path("by-path").display()),
+    ];
+    assert_eq!(look_at_devices(&settings), wanted);
+}
+
+#[test]
+fn an_unknown_format_is_answered_with_the_known_ones() {
+    let error =
+        resolve("[video]\nformats = [\"NV12\",\n\"YUY2\"]\n", &[], &Overrides::default()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("test.toml:3: video.formats: `YUY2` is none of NV12, YUYV, "), "{text}");
+    for format in PixelFormat::ALL {
+        assert!(text.contains(std::str::from_utf8(&format.fourcc()).unwrap()), "{text}");
     }
 }

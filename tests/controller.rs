@@ -13,7 +13,7 @@ use kvmdesk::hid::backend::recording::{RecordedReports, Recording};
 use kvmdesk::hid::writer::{HidSettings, HidWriter};
 use kvmdesk::input::event::InputEvent;
 use kvmdesk::media::encode::encoders::Encoders;
-use kvmdesk::media::pipeline::{Pipeline, SourceSettings, VideoSettings};
+use kvmdesk::media::pipeline::{MaxSize, Pipeline, SourceSettings, VideoSettings};
 use kvmdesk::net::stream::{Arrival, MessageStream, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
 use kvmdesk::peer::machine::{AnnouncedPlatform, CloseReason, LocalPointer, PeerSettings, TargetOs};
@@ -80,7 +80,8 @@ impl House {
         let door = Arc::new(Door(Mutex::new(gate)));
         runtime.spawn(async move {
             let (_card, told) = watch::channel(TestCard::default());
-            let video = VideoSettings { source: SourceSettings::Pattern, max_fps: 30 };
+            let video =
+                VideoSettings { source: SourceSettings::Pattern, max_fps: 30, max_size: MaxSize::Source };
             let pipeline = Pipeline::spawn(video, told, Encoders::of_this_machine());
             let display =
                 Display { video: pipeline.handle(), health: hid.health(), hid: Arc::new(hid), audio: None };

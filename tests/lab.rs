@@ -3,15 +3,22 @@
 //!
 //! `KVMDESK_LAB_ARCH=arm64` with `KVMDESK_LAB_PROGRAM` naming a `kvmdesk` built for it takes an ARM guest.
 
+#[path = "lab/capture.rs"]
+mod capture;
 #[path = "lab/hands.rs"]
 mod hands;
 #[path = "lab/machine.rs"]
 mod machine;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/long/soak.rs"]
+mod soak;
+#[path = "lab/sound.rs"]
+mod sound;
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::support::controller::{Controller, Options};
@@ -27,13 +34,31 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn log_in(machine: &'a Machine) -> Self {
-        let options = Options::with_password(PASSWORD);
+    /// Logged in; nothing was waited for.
+    fn connect(machine: &'a Machine) -> Self {
+        Self::connect_as(machine, 1)
+    }
+
+    /// The same in the app's window of this number; a second one of the same number takes the first one's place.
+    fn connect_as(machine: &'a Machine, window: u64) -> Self {
+        let mut options = Options::with_password(PASSWORD);
+        options.session_id = window;
         let mut app = Controller::connect_direct(machine.direct_address(), options).unwrap();
         app.log_in().unwrap();
-        // Pointer events are thrown away until the echo of a TestDelay that follows the first key frame.
-        app.wait_until(PATIENCE, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
         Self { machine, app }
+    }
+
+    /// Logged in and ready for input.
+    fn log_in(machine: &'a Machine) -> Self {
+        Self::log_in_as(machine, 1)
+    }
+
+    /// The same in the app's window of this number.
+    fn log_in_as(machine: &'a Machine, window: u64) -> Self {
+        let mut session = Self::connect_as(machine, window);
+        // Pointer events are thrown away until the echo of a TestDelay that follows the first key frame.
+        session.app.wait_until(PATIENCE, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
+        session
     }
 
     /// Runs a script in the guest while the controller goes on listening and answering.
@@ -49,10 +74,10 @@ impl<'a> Session<'a> {
     }
 
     /// Asks until there is an answer, while the controller goes on.
-    fn until<T>(&mut self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    fn until<T>(&mut self, what: &str, mut ask: impl FnMut(&mut Self) -> Option<T>) -> T {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            if let Some(answer) = ask() {
+            if let Some(answer) = ask(self) {
                 return answer;
             }
             assert!(Instant::now() < give_up, "never came: {what}");
@@ -70,6 +95,24 @@ impl<'a> Session<'a> {
 
 #[test]
 fn a_board_shows_its_computer_and_types_into_it() {
+    in_lab(walk_through);
+}
+
+#[test]
+fn every_format_mode_and_fault_of_the_receiver_ends_in_a_right_picture() {
+    in_lab(capture::walk_through);
+}
+
+#[test]
+fn a_board_with_a_sound_card_is_heard() {
+    in_lab(sound::walk_through);
+}
+
+/// Boots a guest for a test; says why if there cannot be one.
+fn in_lab(test: impl FnOnce(&Machine)) {
+    // One guest at a time: two emulated ones would wait for each other's processors.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let machine = match Machine::boot() {
         Ok(machine) => machine,
         Err(missing) if std::env::var_os("CI").is_some_and(|v| v == "true") => {
@@ -77,7 +120,7 @@ fn a_board_shows_its_computer_and_types_into_it() {
         }
         Err(missing) => return say(&format!("skipped: {missing}")),
     };
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| walk_through(&machine)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&machine)));
     if let Err(failure) = outcome {
         let log = fs::read_to_string(machine.share().join("agent.log")).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(60).collect();
@@ -130,14 +173,19 @@ fn check_board_profile(machine: &Machine) {
     say("ok: the guest is what hw/lab/board.toml says");
 }
 
+/// The daemon's settings, with more keys for the receiver.
+fn config(video: &str) -> String {
+    format!(
+        "[direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
+        [[target]]\nname = \"lab\"\n\
+        [video]\ndevice = \"/dev/video0\"\nmax-size = \"source\"\n{video}\n\
+        [log]\nlevel = \"debug\"\n"
+    )
+}
+
 /// The program, its settings and password, the gadget; what packaging does on a board.
 fn install(machine: &Machine) {
-    let config = "\
-        [direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
-        [[target]]\nname = \"lab\"\n\
-        [video]\ndevice = \"/dev/video0\"\n\
-        [log]\nlevel = \"debug\"\n";
-    fs::write(machine.share().join("kvmdesk.toml"), config).unwrap();
+    fs::write(machine.share().join("kvmdesk.toml"), config("")).unwrap();
     fs::write(machine.share().join("password"), PASSWORD).unwrap();
     machine.run("cp /host/kvmdesk /usr/bin/kvmdesk; chmod 755 /usr/bin/kvmdesk");
     machine.run(&format!("kvmdesk check --config {CONFIG}"));
@@ -156,14 +204,19 @@ fn as_daemon(machine: &Machine, script: &str) -> String {
 }
 
 fn start(machine: &Machine) {
+    launch(machine);
+    // The log is copied where it survives the guest.
+    machine.run("tail -F /tmp/agent.log >/host/agent.log 2>/dev/null </dev/null &");
+    say("ok: the daemon runs, unprivileged");
+}
+
+/// Starts the daemon and waits until it listens.
+fn launch(machine: &Machine) {
     as_daemon(
         machine,
         &format!("kvmdesk run --config {CONFIG} >>/tmp/agent.log 2>&1 </dev/null & echo $! >/tmp/agent.pid"),
     );
-    // The log is copied where it survives the guest.
-    machine.run("tail -F /tmp/agent.log >/host/agent.log 2>/dev/null </dev/null &");
     machine.wait_for("netstat -ltn", |said| said.contains(":21118 "));
-    say("ok: the daemon runs, unprivileged");
 }
 
 fn stop(machine: &Machine) {

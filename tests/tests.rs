@@ -23,4 +23,5 @@ mod pipeline;
 mod rendezvous;
 mod servers;
 mod session;
+mod slow_line;
 mod support;

@@ -3,14 +3,15 @@
 #![allow(clippy::disallowed_methods, reason = "an edge: the gate is told the time")]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::settings::{HidChoice, Settings};
+use crate::config::settings::Settings;
+use crate::config::settings::hid::HidChoice;
 use crate::crypto::password::PasswordHash;
 use crate::crypto::secret::Secret;
 use crate::crypto::seed::Seed;
@@ -18,6 +19,7 @@ use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
 use crate::input::layout::{Layout, UnknownLayout};
 use crate::input::typist::Typist;
+use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
 use crate::net::lan::DISCOVERY_PORT;
@@ -26,12 +28,11 @@ use crate::net::stream::Arrival;
 use crate::peer::gate::Gate;
 use crate::peer::machine::AnnouncedPlatform;
 use crate::session::driver::{self, Display};
-use crate::video::card::TestCard;
 use crate::wire::discovery::Pong;
 use crate::wire::id::PeerId;
 
 use super::answers::Answers;
-use super::board_card::BoardCard;
+use super::board_card::{BoardCard, TestCards};
 use super::control;
 use super::direct_task::{self, DirectSettings, ListenStatus};
 use super::identity::{self, Birth};
@@ -42,6 +43,7 @@ use super::rendezvous_task::{
     self, RegistrationCommand, RegistrationEvent, RegistrationSettings, RegistrationStatus,
 };
 use super::sessions::Sessions;
+use super::sound::Sound;
 use super::status::Status;
 use super::store::{Store, StoreError, StoreLock};
 
@@ -102,8 +104,9 @@ pub struct Agent {
     birth: Birth,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    display: Display,
-    pipeline: Pipeline,
+    displays: Vec<Display>,
+    pipelines: Vec<Pipeline>,
+    sound: Sound,
     _lock: StoreLock,
 }
 
@@ -133,16 +136,32 @@ impl Agent {
             backend,
             HidSettings { keyboard_layout, unicode_entry: settings.target.unicode_entry },
         ));
-        let is_card_shown = settings.video.source == SourceSettings::Pattern;
-        let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
-        let card = watch::channel(TestCard::default()).0;
+        let (cards, told) = TestCards::new(settings.displays.len());
         let encoders = Encoders::of_this_machine();
-        let pipeline = Pipeline::spawn(settings.video.clone(), card.subscribe(), encoders);
-        let display = Display { video: pipeline.handle(), health: hid.health(), hid, audio: None };
+        let pipelines: Vec<_> = settings
+            .displays
+            .iter()
+            .zip(told)
+            .map(|(video, card)| Pipeline::spawn(video.clone(), card, Arc::clone(&encoders)))
+            .collect();
+        let sound = Sound::start(settings.audio.clone());
+        // Several pictures, but one computer: they share its keyboard, pointer and sound.
+        let displays: Vec<_> = pipelines
+            .iter()
+            .map(|p| Display {
+                video: p.handle(),
+                health: hid.health(),
+                hid: Arc::clone(&hid),
+                audio: sound.handle(),
+            })
+            .collect();
 
         let logbook = Logbook::open(store.clone())?;
-        let board_card = is_card_shown.then(|| BoardCard::new(title));
-        let sessions = Arc::new(Sessions::new(gate, logbook, board_card, card).map_err(StartError::Thread)?);
+        // With a real computer among the displays nothing of what is typed on it may be shown or kept.
+        let is_card_told = settings.displays.iter().all(|d| d.source == SourceSettings::Pattern);
+        let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
+        let board_card = is_card_told.then(|| BoardCard::new(title));
+        let sessions = Arc::new(Sessions::new(gate, logbook, board_card, cards).map_err(StartError::Thread)?);
 
         let socket = store.socket();
         let control =
@@ -158,10 +177,11 @@ impl Agent {
             identity: identity.clone().into(),
             problems: problems.into(),
             sessions: Arc::clone(&sessions),
-            video: display.video.clone(),
-            health: display.health.clone(),
-            leds: display.hid.leds(),
-            shell: display.hid.open_session(),
+            displays: pipelines.iter().map(Pipeline::handle).collect(),
+            audio: sound.handle(),
+            health: hid.health(),
+            leds: hid.leds(),
+            shell: hid.open_session(),
             typist: Typist::new(layout, settings.target.unicode_entry),
             registration: registration.as_ref().map(|(_, r)| r.clone()),
             direct: direct.as_ref().map(|(_, r)| r.clone()),
@@ -202,8 +222,9 @@ impl Agent {
                 () = until_true(&mut control_stopped) => {}
             }
         });
-        tasks.spawn(receive(Arc::clone(&answers), display.clone(), arrived, stopped));
-        Ok(Self { answers, birth, stop, tasks, display, pipeline, _lock: lock })
+        tasks.spawn(receive(Arc::clone(&answers), displays.clone(), arrived, stopped));
+        drop(hid);
+        Ok(Self { answers, birth, stop, tasks, displays, pipelines, sound, _lock: lock })
     }
 
     /// The ID to dial.
@@ -238,7 +259,7 @@ impl Agent {
 
     /// Ends everything within two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
     pub async fn stop(self) {
-        let Self { answers, birth: _, stop, mut tasks, display, pipeline, _lock } = self;
+        let Self { answers, birth: _, stop, mut tasks, displays, pipelines, sound, _lock } = self;
         stop.send_replace(true);
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {
@@ -247,10 +268,15 @@ impl Agent {
         }
         tracing::debug!("tasks ended");
         // First the hands: whatever else hangs, no key stays down.
-        end_thread("hid-writer", move || drop(display)).await;
+        end_thread("hid-writer", move || drop(displays)).await;
         let sessions = Arc::clone(&answers.sessions);
         end_thread("log-ins", move || sessions.finish()).await;
-        end_thread("media-pipeline", move || drop(pipeline)).await;
+        end_thread("media-audio", move || drop(sound)).await;
+        let endings = pipelines.into_iter().map(|p| end_thread("media-pipeline", move || drop(p)));
+        let endings: Vec<_> = endings.map(tokio::spawn).collect();
+        for ending in endings {
+            let _ = ending.await;
+        }
         let _ = std::fs::remove_file(answers.store.socket());
     }
 }
@@ -301,7 +327,7 @@ fn pong_of(answers: &Answers) -> Pong {
 /// Gives every arrival its session, until the stop; then waits for the sessions to end.
 async fn receive(
     answers: Arc<Answers>,
-    display: Display,
+    displays: Vec<Display>,
     mut arrived: mpsc::Receiver<Arrival>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -325,7 +351,7 @@ async fn receive(
                     let identity = answers.identity();
                     answers.settings.peer(identity.id.clone(), identity.key_pair(), identity.salt.clone())
                 };
-                let (host, displays) = (Arc::clone(&answers.sessions) as _, vec![display.clone()]);
+                let (host, displays) = (Arc::clone(&answers.sessions) as _, displays.clone());
                 let shutdown = stopped.clone();
                 running.spawn(async move {
                     driver::run(session, arrival, settings, displays, host, shutdown).await;
@@ -333,7 +359,7 @@ async fn receive(
             }
         }
     }
-    drop(display);
+    drop(displays);
     while let Some(ended) = running.join_next().await {
         report(ended);
     }
@@ -412,16 +438,30 @@ async fn obey_registration(
 /// What needs no configuration to know: whether a device of these settings can be opened, as sentences for `check`.
 pub fn look_at_devices(settings: &Settings) -> Vec<String> {
     let mut faults = vec![];
-    if let SourceSettings::V4l2 { device } = &settings.video.source
-        && !device.exists()
-    {
-        faults.push(format!("video.device: {} is not there now", device.display()));
+    let mut devices: Vec<(String, PathBuf)> = vec![];
+    for (n, display) in settings.displays.iter().enumerate() {
+        let SourceSettings::V4l2(V4l2Settings { device, .. }) = &display.source else { continue };
+        let key = if n == 0 { "video.device".to_owned() } else { format!("display-{}.device", n + 1) };
+        // Links of several names can lead to one device.
+        let Ok(real) = device.canonicalize() else {
+            faults.push(format!("{key}: {} is not there now", device.display()));
+            continue;
+        };
+        if let Some((other, _)) = devices.iter().find(|(_, known)| *known == real) {
+            faults.push(format!("{key}: {} is the same device as {other}", device.display()));
+        }
+        devices.push((key, real));
     }
     if let (HidChoice::Gadget { .. }, backend::BackendSettings::Gadget(nodes)) =
         (&settings.hid, settings.hid.backend())
         && let Err(error) = backend::gadget::probe(&nodes)
     {
         faults.push(format!("hid.gadget: {error}; `kvmdesk gadget up` builds it"));
+    }
+    if let HidChoice::Ch9329(chip) = &settings.hid
+        && !chip.device.exists()
+    {
+        faults.push(format!("hid.device: {} is not there now", chip.device.display()));
     }
     faults
 }

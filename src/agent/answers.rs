@@ -6,20 +6,23 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::config::settings::{HidChoice, Settings};
+use crate::config::settings::Settings;
+use crate::config::settings::hid::HidChoice;
 use crate::hid::writer::{HidHandle, HidHealth, TextProgress};
 use crate::input::event::{InputEvent, LedState};
 use crate::input::typist::Typist;
-use crate::media::pipeline::{SourceSettings, VideoHandle};
+use crate::media::audio::{AudioDevice, AudioHandle};
+use crate::media::pipeline::VideoHandle;
 use crate::wire::id::PeerId;
 
-use super::control::{Answer, ControlHost, Request};
+use super::control::{Answer, ControlHost, Picture, PictureFuture, Request};
 use super::direct_task::ListenStatus;
 use super::identity::Identity;
+use super::measured::{audio_status, video_status};
 use super::password;
 use super::rendezvous_task::{RegistrationState, RegistrationStatus};
 use super::sessions::Sessions;
-use super::status::{DirectStatus, HidStatus, ServerStatus, Status, TargetStatus, VideoStatus};
+use super::status::{DirectStatus, HidStatus, ServerStatus, Status, TargetStatus};
 use super::store::Store;
 
 /// What the running parts tell.
@@ -31,7 +34,8 @@ pub struct Answers {
     pub(super) identity: Mutex<Identity>,
     pub(super) problems: Mutex<Vec<String>>,
     pub(super) sessions: Arc<Sessions>,
-    pub(super) video: VideoHandle,
+    pub(super) displays: Vec<VideoHandle>,
+    pub(super) audio: Option<AudioHandle>,
     pub(super) health: watch::Receiver<HidHealth>,
     pub(super) leds: watch::Receiver<LedState>,
     /// What `kvmdesk type` types with.
@@ -62,8 +66,9 @@ impl Answers {
 
     /// The snapshot.
     pub fn status(&self) -> Status {
-        let state = *self.video.state().borrow();
-        let stats = self.video.stats();
+        let displays: Vec<_> =
+            self.settings.displays.iter().zip(&self.displays).map(|(s, h)| video_status(s, h)).collect();
+        let audio = self.audio.as_ref().map(|audio| audio_status(audio.report()));
         let health = self.health.borrow().clone();
         let leds = *self.leds.borrow();
         let server = self.registration.as_ref().map(|r| {
@@ -91,7 +96,15 @@ impl Answers {
                 problems.push(listener.message.clone());
             }
         }
-        let spoken = [state.signal.sentence().to_owned(), health.notice.clone(), self.sessions.log_problem()];
+        for (n, notice) in displays.iter().map(|d| &d.notice).enumerate().filter(|(_, n)| !n.is_empty()) {
+            let which = if displays.len() > 1 { format!("Display {}: ", n + 1) } else { String::new() };
+            problems.push(which + notice);
+        }
+        // A board without a sound card is none to look at; a device that is named and not there is.
+        let is_named =
+            self.settings.audio.as_ref().is_some_and(|a| matches!(a.device, AudioDevice::Named(_)));
+        let no_sound = audio.as_ref().filter(|_| is_named).map(|a| a.notice.clone());
+        let spoken = [health.notice.clone(), self.sessions.log_problem(), no_sound.unwrap_or_default()];
         problems.extend(spoken.into_iter().filter(|text| !text.is_empty()));
         let lit = [
             ("num-lock", leds.is_num_lock),
@@ -111,23 +124,13 @@ impl Answers {
                 server,
                 direct,
                 is_lan_discovery_on: self.lan.is_some(),
-                video: VideoStatus {
-                    source: match &self.settings.video.source {
-                        SourceSettings::Pattern => "pattern".to_owned(),
-                        SourceSettings::V4l2 { device } => device.display().to_string(),
-                    },
-                    signal: state.signal.word().to_owned(),
-                    notice: state.signal.sentence().to_owned(),
-                    resolution: state.resolution.to_string(),
-                    original_resolution: state.original_resolution.to_string(),
-                    captured: stats.captured,
-                    unchanged: stats.unchanged,
-                    encoded: stats.encoded,
-                    keyframes: stats.keyframes,
-                },
+                video: displays.first().cloned().unwrap_or_default(),
+                displays,
+                audio,
                 hid: HidStatus {
                     backend: match &self.settings.hid {
                         HidChoice::Gadget { name } => format!("gadget {name}"),
+                        HidChoice::Ch9329(settings) => format!("ch9329 on {}", settings.device.display()),
                         HidChoice::Recording { .. } => "recording".to_owned(),
                     },
                     is_connected: health.is_connected,
@@ -201,6 +204,25 @@ impl ControlHost for Answers {
             Request::OneTimePassword => Answer::OneTimePassword {
                 password: self.sessions.one_time().borrow().as_ref().map(|p| p.reveal().clone()),
             },
+            Request::Snapshot { .. } => Answer::Failed { text: "a picture is made elsewhere".to_owned() },
         }
+    }
+
+    fn picture(&self, display: usize) -> PictureFuture {
+        let displays = &self.displays;
+        let found = display.checked_sub(1).and_then(|n| displays.get(n).cloned());
+        let count = displays.len();
+        Box::pin(async move {
+            let found = found.ok_or_else(|| format!("there is no display {display}; there are {count}"))?;
+            let snapshot = found.snapshot().await.map_err(|e| e.to_string())?;
+            let size = snapshot.resolution;
+            // Seconds on a small board: not on a thread that serves sessions.
+            let compressing = tokio::task::spawn_blocking(move || snapshot.to_png());
+            let png = compressing.await.map_err(|e| e.to_string())?;
+            if png.is_empty() {
+                return Err("the picture could not be made a PNG".to_owned());
+            }
+            Ok(Picture { width: size.width, height: size.height, bytes: png.len(), png })
+        })
     }
 }

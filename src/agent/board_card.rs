@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use tokio::sync::watch;
+
 use crate::input::event::InputEvent;
 use crate::input::usage::KeyUsage;
 use crate::video::card::TestCard;
@@ -100,6 +102,34 @@ impl BoardCard {
     }
 }
 
+/// The test cards of all displays: each is told the same, and which display it is if there are several.
+#[derive(Debug)]
+pub struct TestCards {
+    cards: Vec<watch::Sender<TestCard>>,
+}
+
+impl TestCards {
+    /// Cards for so many displays, and what each display's source is told.
+    pub fn new(displays: usize) -> (Self, Vec<watch::Receiver<TestCard>>) {
+        let cards = Self { cards: (0..displays).map(|_| watch::channel(TestCard::default()).0).collect() };
+        cards.show(&TestCard::default());
+        let told = cards.cards.iter().map(watch::Sender::subscribe).collect();
+        (cards, told)
+    }
+
+    /// Shows this on all of them.
+    pub fn show(&self, card: &TestCard) {
+        let count = self.cards.len();
+        for (n, sender) in self.cards.iter().enumerate() {
+            let mut card = card.clone();
+            if count > 1 {
+                card.lines.insert(0, format!("Display {} of {count}", n + 1));
+            }
+            sender.send_replace(card);
+        }
+    }
+}
+
 /// A key's name as printed on a US keyboard.
 pub fn key_name(usage: KeyUsage) -> String {
     const FROM_ENTER: [&str; 18] = [
@@ -186,6 +216,16 @@ mod tests {
             card.apply(&InputEvent::Text("x".repeat(1000)));
         }
         assert!(card.to_card().lines[2].len() < 400, "bounded");
+    }
+
+    #[test]
+    fn each_of_several_displays_says_which_it_is() {
+        let (cards, told) = TestCards::new(2);
+        assert_eq!(told[1].borrow().lines, ["Display 2 of 2"]);
+        cards.show(&BoardCard::new("title".into()).to_card());
+        assert_eq!(told[0].borrow().lines[..2], ["Display 1 of 2", "title"]);
+        let (_cards, told) = TestCards::new(1);
+        assert!(told[0].borrow().lines.is_empty(), "a single one need not say it");
     }
 
     #[test]

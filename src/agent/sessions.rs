@@ -16,10 +16,11 @@ use crate::net::stream::Route;
 use crate::peer::gate::{Gate, LoginAttempt, Verdict};
 use crate::peer::machine::CloseReason;
 use crate::session::driver::SessionHost;
-use crate::video::card::TestCard;
+use crate::session::stats::SessionStats;
 
-use super::board_card::BoardCard;
+use super::board_card::{BoardCard, TestCards};
 use super::logbook::{LogIn, Logbook, tame, unix_now};
+use super::measured::stream_status;
 use super::rendezvous_task::RegistrationCommand;
 use super::status::SessionStatus;
 
@@ -56,6 +57,7 @@ struct Guest {
     platform: String,
     window: u64,
     since: Instant,
+    stats: SessionStats,
     end: watch::Sender<Option<String>>,
 }
 
@@ -71,7 +73,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct Sessions {
     inner: Mutex<Inner>,
-    card: watch::Sender<TestCard>,
+    cards: TestCards,
     one_time: watch::Sender<Option<Secret<String>>>,
     notes: Mutex<Option<std_mpsc::Sender<Note>>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -80,7 +82,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// A house without guests. `card` is fed only if `board_card` is given.
+    /// A house without guests. `cards` are told what happens only if `board_card` is given.
     ///
     /// # Errors
     /// The thread that writes the logbook cannot be started.
@@ -88,7 +90,7 @@ impl Sessions {
         gate: Gate,
         mut logbook: Logbook,
         board_card: Option<BoardCard>,
-        card: watch::Sender<TestCard>,
+        cards: TestCards,
     ) -> std::io::Result<Self> {
         let (notes, to_write) = std_mpsc::channel();
         let (log_problem, _) = watch::channel(String::new());
@@ -109,12 +111,12 @@ impl Sessions {
             }
         })?;
         if let Some(board) = &board_card {
-            card.send_replace(board.to_card());
+            cards.show(&board.to_card());
         }
         let one_time = watch::channel(gate.one_time().cloned()).0;
         Ok(Self {
             inner: Mutex::new(Inner { gate, seats: BTreeMap::new(), next_session, card: board_card }),
-            card,
+            cards,
             one_time,
             notes: Mutex::new(Some(notes)),
             writer: Mutex::new(Some(writer)),
@@ -191,6 +193,7 @@ impl Sessions {
                 address: seat.address.ip().to_string(),
                 route: route_word(seat.route).to_owned(),
                 seconds: guest.since.elapsed().as_secs(),
+                stream: stream_status(&guest.stats),
             })
             .collect()
     }
@@ -227,7 +230,7 @@ impl Sessions {
             .collect();
         if let Some(board) = &mut inner.card {
             board.set_controllers(controllers);
-            self.card.send_replace(board.to_card());
+            self.cards.show(&board.to_card());
         }
     }
 }
@@ -289,6 +292,7 @@ impl SessionHost for Sessions {
             platform: log_in.platform.clone(),
             window: attempt.session_id,
             since: Instant::now(),
+            stats: SessionStats::default(),
             end,
         });
         self.note(Note::In(log_in));
@@ -299,7 +303,13 @@ impl SessionHost for Sessions {
         let mut inner = lock(&self.inner);
         if let Some(board) = &mut inner.card {
             board.apply(what);
-            self.card.send_replace(board.to_card());
+            self.cards.show(&board.to_card());
+        }
+    }
+
+    fn stats(&self, session: u64, stats: &SessionStats) {
+        if let Some(guest) = lock(&self.inner).seats.get_mut(&session).and_then(|s| s.guest.as_mut()) {
+            guest.stats = *stats;
         }
     }
 

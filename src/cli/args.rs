@@ -93,6 +93,12 @@ pub enum Command {
     Sessions(Sessions),
     /// Show how the running daemon does
     Status(Status),
+    /// Store what the computer shows as a PNG file
+    Snapshot(Snapshot),
+    /// Look at the devices and encoders of this machine, and say what would be used
+    Probe(Probe),
+    /// Measure what the picture costs on this machine, beside a reference
+    Bench(Bench),
     /// Type a text on the computer
     Type(Type),
 }
@@ -213,6 +219,57 @@ pub struct Status {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kvmdesk snapshot`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "The running daemon is asked; if none runs, the configured device is opened for one picture.\n\n\
+                        Examples:\n  kvmdesk snapshot now.png\n  kvmdesk snapshot - | ssh desk 'cat >now.png'"
+)]
+pub struct Snapshot {
+    /// Where the PNG goes; `-` is standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which display, counted as the app does
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub display: u8,
+}
+
+/// `kvmdesk probe`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Nothing is changed and a running daemon is not disturbed. The encoders are tried out, which takes \
+                        some seconds."
+)]
+pub struct Probe {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kvmdesk bench`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Takes some minutes and one core or two; let nothing else run meanwhile. Exit code 0 also if a goal is \
+                        missed.\n\nExamples:\n  kvmdesk bench\n  kvmdesk bench --clip session --json"
+)]
+pub struct Bench {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+    /// Measure this clip alone; may be given again: session, idle, type, scroll, drag, video
+    #[arg(long, value_name = "NAME")]
+    pub clip: Vec<String>,
+    /// Measure this encoder of ours alone, by its name in `kvmdesk probe`; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub encoder: Vec<String>,
+    /// How often the session is measured; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub rounds: u32,
+    /// Be the process whose memory is measured
+    #[arg(long, hide = true)]
+    pub child_memory: bool,
 }
 
 /// `kvmdesk type`

@@ -2,6 +2,7 @@
 //! 74 other failure, 77 permission, 78 configuration.
 
 pub mod args;
+mod bench;
 mod check;
 mod demo;
 mod gadget;
@@ -9,9 +10,11 @@ mod id;
 mod logging;
 mod password;
 mod place;
+mod probe;
 mod run;
 mod serve;
 mod sessions;
+mod snapshot;
 mod status;
 mod type_text;
 mod unlock;
@@ -134,6 +137,9 @@ pub fn main() -> ExitCode {
         Command::Unlock => unlock::run(&args.place),
         Command::Sessions(sessions) => sessions::run(&args.place, &sessions),
         Command::Status(status) => status::run(&args.place, &status),
+        Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
+        Command::Probe(probe) => probe::run(&args.place, &probe),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
     };
     match result {

@@ -54,8 +54,12 @@ pub struct ConfigFile {
     pub app: AppSection,
     /// `[[target]]`: exactly one in this release.
     pub target: Vec<TargetSection>,
-    /// `[video]`
+    /// `[video]`: the first display.
     pub video: VideoSection,
+    /// `[[display]]`: further displays of the same computer, in the order in which the app counts them.
+    pub display: Vec<VideoSection>,
+    /// `[audio]`
+    pub audio: AudioSection,
     /// `[hid]`
     pub hid: HidSection,
     /// `[log]`
@@ -182,7 +186,7 @@ pub enum PointerLocal {
     Off,
 }
 
-/// `[video]`
+/// `[video]` or one `[[display]]`: what one display is captured with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct VideoSection {
@@ -190,6 +194,12 @@ pub struct VideoSection {
     pub source: Option<VideoSource>,
     /// The capture device.
     pub device: Option<PathBuf>,
+    /// Pixel formats by their FourCC, best first.
+    pub formats: Option<Vec<String>>,
+    /// What the receiver tells the computer that it can show: a word or a file.
+    pub edid: Option<String>,
+    /// How large pictures are sent: a word or `WIDTHxHEIGHT`.
+    pub max_size: Option<String>,
     /// Most frames a second.
     pub max_fps: Option<u32>,
 }
@@ -204,6 +214,14 @@ pub enum VideoSource {
     V4l2,
 }
 
+/// `[audio]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AudioSection {
+    /// The capture device of ALSA, or a word.
+    pub device: Option<String>,
+}
+
 /// `[hid]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -214,6 +232,20 @@ pub struct HidSection {
     pub gadget: Option<String>,
     /// The recording backend's file.
     pub log: Option<PathBuf>,
+    /// The CH9329's serial device.
+    pub device: Option<PathBuf>,
+    /// The CH9329's baud rate.
+    pub baud: Option<BaudValue>,
+}
+
+/// Values of `hid.baud`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "write \"auto\", 9600 or 115200")]
+pub enum BaudValue {
+    /// A rate.
+    Rate(u32),
+    /// A word.
+    Word(String),
 }
 
 /// Values of `hid.backend`.
@@ -222,6 +254,8 @@ pub struct HidSection {
 pub enum HidBackendName {
     /// The USB gadget that `kvmdesk gadget up` builds.
     Gadget,
+    /// A CH9329 on a serial line.
+    Ch9329,
     /// No hardware: each report becomes a JSON line.
     Recording,
 }
@@ -307,6 +341,9 @@ pub fn parse(path: &Path, text: String) -> Result<ParsedFile, ConfigError> {
             message: plain(e.message()),
         }
     };
+    if let Some((at, key, message)) = wrong_brackets(&text) {
+        return Err(ConfigError { file: path.to_owned(), line: Some(line_of(&text, at)), key, message });
+    }
     let file: ConfigFile = toml::from_str(&text).map_err(|e| fault(&e))?;
     let parsed = ParsedFile { path: path.to_owned(), text, file };
     if parsed.file.target.len() > 1 {
@@ -322,7 +359,8 @@ impl ParsedFile {
     /// A fault of one key's value. The dotted `key` may have `[n]` for the n-th `[[…]]` table, from 0.
     pub fn error(&self, key: &str, message: impl Into<String>) -> ConfigError {
         let line = offset_of(&self.text, key).map(|at| line_of(&self.text, at));
-        let key = key.replace("[0]", "").replace("[1]", "");
+        let key = key.split('.').map(|part| part.split('[').next().unwrap_or(part));
+        let key = key.collect::<Vec<_>>().join(".");
         ConfigError { file: self.path.clone(), line, key, message: message.into() }
     }
 }
@@ -343,6 +381,38 @@ fn plain(message: &str) -> String {
     message
         .replace("expected u32", "expected a whole number, 0 or more")
         .replace("expected a boolean", "expected true or false, without quotes")
+}
+
+/// The first section that is written `[[…]]` where it should be `[…]`, or the other way round: offset, key, sentence.
+fn wrong_brackets(text: &str) -> Option<(usize, String, String)> {
+    /// Sections that can be repeated.
+    const LISTS: [&str; 2] = ["target", "display"];
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut sections: Vec<_> = document.get_ref().iter().filter(|_| errors.is_empty()).collect();
+    sections.sort_by_key(|(key, _)| key.span().start);
+    sections.into_iter().find_map(|(key, value)| {
+        let is_list = LISTS.contains(&key.get_ref().as_ref());
+        let message = match value.get_ref() {
+            DeValue::Table(_) if is_list => {
+                format!("write [[{key}]], with two brackets", key = key.get_ref())
+            }
+            DeValue::Array(items) if !is_list => {
+                let second = items.get(1).or(items.first())?;
+                let DeValue::Table(_) = second.get_ref() else { return None };
+                let more = if key.get_ref() == "video" { "; further displays are [[display]]" } else { "" };
+                let message = format!("write [{key}], with one bracket, and once{more}", key = key.get_ref());
+                return Some((second.span().start, key.get_ref().to_string(), message));
+            }
+            DeValue::Table(_)
+            | DeValue::Array(_)
+            | DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => return None,
+        };
+        Some((key.span().start, key.get_ref().to_string(), message))
+    })
 }
 
 /// The dotted key whose key or value covers byte `at`, the innermost one.
@@ -398,7 +468,8 @@ fn offset_of(text: &str, key: &str) -> Option<usize> {
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,
             DeValue::Array(items) => {
-                let item = items.get(index?)?;
+                let Some(index) = index else { return at };
+                let item = items.get(index)?;
                 at = Some(item.span().start);
                 match item.get_ref() {
                     DeValue::Table(inner) => table = inner,

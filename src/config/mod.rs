@@ -1,5 +1,6 @@
 //! Settings: the TOML file as written, then defaults < file < environment < flags, each value with its origin.
 //! Reads files only. Every room below owns its `XxxSettings`; they are built here.
 
+pub mod edid;
 pub mod file;
 pub mod settings;

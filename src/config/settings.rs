@@ -7,20 +7,24 @@ use std::path::PathBuf;
 
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
-use crate::hid::backend::BackendSettings;
-use crate::hid::backend::gadget::GadgetNodes;
 use crate::input::typist::UnicodeEntry;
-use crate::media::pipeline::{SourceSettings, VideoSettings};
+use crate::media::audio::AudioSettings;
+use crate::media::pipeline::VideoSettings;
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
 use crate::wire::endpoint::Endpoint;
 use crate::wire::id::{DeviceUuid, PeerId};
 
+use hid::HidChoice;
+
 use super::file::{
     Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
 };
 
+mod audio;
+pub mod hid;
 mod typing;
+mod video;
 
 /// Where the configuration file is looked for without `--config`.
 pub const DEFAULT_CONFIG: &str = "/etc/kvmdesk/kvmdesk.toml";
@@ -64,8 +68,8 @@ impl fmt::Display for Origin {
 /// One line of `check --show`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// The dotted key.
-    pub key: &'static str,
+    /// The dotted key; `display-2.…` for the first `[[display]]`, which is the app's second display.
+    pub key: String,
     /// The value as text; secrets are `***`.
     pub value: String,
     /// Who said it.
@@ -130,21 +134,6 @@ pub struct TargetSettings {
     pub local_pointer: LocalPointer,
 }
 
-/// Where reports go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HidChoice {
-    /// The USB gadget of this name in configfs.
-    Gadget {
-        /// Name in configfs.
-        name: String,
-    },
-    /// A log, or nowhere.
-    Recording {
-        /// The file, if any.
-        log: Option<PathBuf>,
-    },
-}
-
 /// Everything, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -160,8 +149,10 @@ pub struct Settings {
     pub announce: AnnouncedPlatform,
     /// The computer.
     pub target: TargetSettings,
-    /// The picture.
-    pub video: VideoSettings,
+    /// The pictures, one for each display of the computer; at least one, in the order in which the app counts them.
+    pub displays: Vec<VideoSettings>,
+    /// The sound; `None`: none is captured.
+    pub audio: Option<AudioSettings>,
     /// The hands.
     pub hid: HidChoice,
     /// Log level word.
@@ -182,7 +173,7 @@ struct Resolver {
 impl Resolver {
     fn pick<T>(
         &mut self,
-        key: &'static str,
+        key: impl Into<String>,
         sayings: [Option<T>; 4],
         show: impl Fn(&T) -> String,
     ) -> (Option<T>, Origin) {
@@ -190,7 +181,7 @@ impl Resolver {
         let strongest = sayings.into_iter().zip(origins).rev().find(|(said, _)| said.is_some());
         let (value, origin) = strongest.unwrap_or((None, Origin::Default));
         let text = value.as_ref().map_or_else(|| "(none)".to_owned(), show);
-        self.shown.push(Shown { key, value: text, origin });
+        self.shown.push(Shown { key: key.into(), value: text, origin });
         (value, origin)
     }
 }
@@ -298,26 +289,9 @@ pub fn resolve(
         r.pick("target.pointer.local", [Some(PointerLocal::Auto), target.pointer.local, None, None], |l| {
             word(*l)
         });
-    let (source, _) =
-        r.pick("video.source", [Some(VideoSource::V4l2), file.video.source, None, flags.video_source], |s| {
-            word(*s)
-        });
-    let (device, device_origin) = r.pick(
-        "video.device",
-        [Some(PathBuf::from("/dev/video0")), file.video.device.clone(), None, None],
-        path,
-    );
-    let (max_fps, _) =
-        r.pick("video.max-fps", [Some(30), file.video.max_fps, None, None], ToString::to_string);
-    let (backend, _) = r.pick(
-        "hid.backend",
-        [Some(HidBackendName::Gadget), file.hid.backend, None, flags.hid_backend],
-        |b| word(*b),
-    );
-    let (gadget, gadget_origin) =
-        r.pick("hid.gadget", [Some("kvmdesk".to_owned()), file.hid.gadget.clone(), None, None], Clone::clone);
-    let (log, log_origin) =
-        r.pick("hid.log", [None, file.hid.log.clone(), None, flags.hid_log.clone()], path);
+    let displays = video::resolve(parsed, flags, &mut r)?;
+    let audio = audio::resolve(parsed, &displays, &mut r)?;
+    let hid = hid::resolve(parsed, flags, &mut r)?;
     let env_level = match environment("KVMDESK_LOG") {
         None => None,
         Some(word) => Some(LogLevel::from_word(&word).ok_or_else(|| {
@@ -333,33 +307,6 @@ pub fn resolve(
     if name.trim().is_empty() || name.chars().count() > 63 || name.contains(char::is_control) {
         return Err(parsed.error("target[0].name", "a name has 1 to 63 characters, all printable"));
     }
-    let max_fps = max_fps.unwrap_or(30);
-    if !(1..=120).contains(&max_fps) {
-        return Err(parsed.error("video.max-fps", format!("{max_fps} is not within 1 to 120")));
-    }
-    let source = source.unwrap_or(VideoSource::V4l2);
-    if source == VideoSource::Pattern && device_origin == Origin::File && flags.video_source.is_none() {
-        let message = "a device is for source = \"v4l2\"; remove it, or change `source`";
-        return Err(parsed.error("video.device", message));
-    }
-    let gadget = gadget.unwrap_or_default();
-    let is_gadget_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if gadget.is_empty() || gadget.starts_with('.') || !gadget.chars().all(is_gadget_name) {
-        return Err(parsed.error("hid.gadget", "a gadget's name has letters, digits, `-`, `_` and `.` only"));
-    }
-    let hid = match backend.unwrap_or(HidBackendName::Gadget) {
-        HidBackendName::Gadget if log_origin == Origin::File => {
-            let message = "a report log is for backend = \"recording\"; remove it, or change `backend`";
-            return Err(parsed.error("hid.log", message));
-        }
-        HidBackendName::Gadget => HidChoice::Gadget { name: gadget },
-        HidBackendName::Recording if gadget_origin == Origin::File && flags.hid_backend.is_none() => {
-            let message = "a gadget is for backend = \"gadget\"; remove it, or change `backend`";
-            return Err(parsed.error("hid.gadget", message));
-        }
-        HidBackendName::Recording => HidChoice::Recording { log },
-    };
-
     let server = host.map(|host| ServerSettings { host, key: Secret::new(key.unwrap_or_default()), relay });
     let direct =
         listen.map(|listen| DirectSettings { listen, is_plaintext_allowed: plaintext.unwrap_or(false) });
@@ -388,13 +335,8 @@ pub fn resolve(
                 PointerLocal::Off => LocalPointer::Off,
             },
         },
-        video: VideoSettings {
-            source: match source {
-                VideoSource::Pattern => SourceSettings::Pattern,
-                VideoSource::V4l2 => SourceSettings::V4l2 { device: device.unwrap_or_default() },
-            },
-            max_fps,
-        },
+        displays,
+        audio,
         hid,
         log_level: level.unwrap_or(LogLevel::Info),
         state_dir: state_dir.unwrap_or_default(),
@@ -435,16 +377,6 @@ impl ServerSettings {
         client.introduction.relay_server.clone_from(&self.relay);
         client.introduction.licence_key.clone_from(self.key.reveal());
         client
-    }
-}
-
-impl HidChoice {
-    /// What the backend is opened with.
-    pub fn backend(&self) -> BackendSettings {
-        match self {
-            Self::Gadget { name } => BackendSettings::Gadget(GadgetNodes::of_gadget(name)),
-            Self::Recording { log } => BackendSettings::Recording { file: log.clone() },
-        }
     }
 }
 

@@ -214,6 +214,29 @@ pub fn view(name: &str, paths: &KernelPaths) -> Option<GadgetView> {
     })
 }
 
+/// A USB device controller: a port through which this machine can be somebody's keyboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Controller {
+    /// Its name in `/sys/class/udc`.
+    pub name: String,
+    /// What its `state` file says; see [`GadgetView::udc_state`].
+    pub state: Option<String>,
+    /// The gadget that is bound to it: its name in configfs, or the name of an old-style gadget driver.
+    pub gadget: Option<String>,
+}
+
+/// Every USB device controller of this machine, by name.
+pub fn controllers(paths: &KernelPaths) -> Vec<Controller> {
+    let gadgets = paths.configfs.join("usb_gadget");
+    let names = names_in(&udc_class(paths)).into_iter();
+    let controllers = names.map(|name| Controller {
+        state: attribute(&udc_class(paths).join(&name).join("state")),
+        gadget: holder_of(&name, &gadgets, paths, ""),
+        name,
+    });
+    controllers.collect()
+}
+
 fn gadgets_dir(paths: &KernelPaths) -> Result<PathBuf, GadgetError> {
     let dir = paths.configfs.join("usb_gadget");
     if dir.is_dir() {

@@ -3,12 +3,17 @@
 
 use super::capture::{RawFrame, RawPlane};
 use super::picture::{STRIPE_ROWS, Stripes};
+use crate::video::format::PixelFormat;
 
 /// The stripes that differ. Frames that cannot be compared (other size or format) differ everywhere.
 pub fn changed_stripes(current: &RawFrame<'_>, previous: &RawFrame<'_>) -> Stripes {
     let height = current.resolution.to_even().height;
     if (current.format, current.resolution) != (previous.format, previous.resolution) {
         return Stripes::all(height);
+    }
+    if current.format == PixelFormat::Mjpeg {
+        let is_equal = current.planes[0].data == previous.planes[0].data;
+        return if is_equal { Stripes::none(height) } else { Stripes::all(height) };
     }
     let shapes = current.plane_shapes();
     let mut stripes = Stripes::none(height);

@@ -1,5 +1,5 @@
 //! Captured pixels to planar 4:2:0, BT.601 limited range, for any row stride; odd sizes are cut to even. Packed
-//! formats go through the crate `yuv`; planar ones are copied. Pure: writes only the rows it is told to.
+//! formats go through the crate `yuv`; planar ones are copied; JPEG is decoded whole. Pure: writes only the rows it is told to.
 
 use yuv::{
     BufferStoreMut, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImageMut, YuvRange,
@@ -11,7 +11,9 @@ use self::recolour::Recolour;
 use super::capture::{RawFrame, RawPlane};
 use super::picture::{I420Picture, I420Rows, Stripes};
 use crate::video::format::PixelFormat;
+use crate::video::jpeg::JpegError;
 
+mod jpeg;
 mod recolour;
 
 /// A frame that cannot be converted.
@@ -23,6 +25,9 @@ pub enum ConvertError {
     /// A plane holds fewer rows than the frame's size needs.
     #[error("the frame is shorter than its size needs")]
     TooShort,
+    /// A JPEG that cannot be shown; the picture is as it was.
+    #[error(transparent)]
+    Jpeg(#[from] JpegError),
 }
 
 /// Converts the changed stripes of `frame` into `picture`.
@@ -37,6 +42,16 @@ pub fn convert_stripes(
     let even = frame.resolution.to_even();
     if even != picture.resolution() {
         return Err(ConvertError::OtherSize);
+    }
+    if frame.format == PixelFormat::Mjpeg {
+        if stripes.is_empty() {
+            return Ok(());
+        }
+        jpeg::decode(frame.planes[0].data, frame.resolution, picture)?;
+        if let Some(map) = Recolour::of(frame.colours) {
+            map.apply(picture.rows_mut(0, even.height), even.width as usize);
+        }
+        return Ok(());
     }
     for (first, count) in stripes.runs() {
         let count = count.min(even.height - first);
@@ -71,6 +86,7 @@ fn convert_rows(
     }
     let half = width as usize / 2;
     match frame.format {
+        PixelFormat::Mjpeg => Err(ConvertError::TooShort),
         PixelFormat::Yuyv => from_packed(yuyv422_to_yuv420, &packed, width, count, into),
         PixelFormat::Uyvy => from_packed(uyvy422_to_yuv420, &packed, width, count, into),
         PixelFormat::Yvyu => from_packed(yvyu422_to_yuv420, &packed, width, count, into),

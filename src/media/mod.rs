@@ -1,6 +1,7 @@
 //! From HDMI to encoded frames: capture, change detection, conversion, encoding, fan-out, one thread a display.
 
 pub mod audio;
+pub mod budget;
 pub mod canvas;
 pub mod capture;
 pub mod card;
@@ -9,9 +10,18 @@ pub mod convert;
 pub mod demand;
 pub mod encode;
 pub mod fanout;
-mod font;
+pub(crate) mod font;
+pub mod histogram;
+mod lane;
+mod meters;
+pub mod negotiate;
 pub mod picture;
 pub mod pipeline;
+pub mod probe;
+pub mod quality;
+pub mod sampling;
+pub mod scale;
+mod screen;
 pub mod snapshot;
 pub mod wake;
 mod worker;

@@ -55,6 +55,26 @@ impl I420Picture {
         &self.v
     }
 
+    /// Which stripes differ from another picture of the same size; all of them if it has another.
+    pub fn changed_from(&self, other: &Self) -> Stripes {
+        let Resolution { width, height } = self.resolution;
+        if other.resolution != self.resolution {
+            return Stripes::all(height);
+        }
+        let mut stripes = Stripes::none(height);
+        let luma = width as usize * STRIPE_ROWS as usize;
+        let planes =
+            [(&self.y, &other.y, luma), (&self.u, &other.u, luma / 4), (&self.v, &other.v, luma / 4)];
+        for (a, b, bytes) in planes {
+            for (index, (a, b)) in a.chunks(bytes).zip(b.chunks(bytes)).enumerate() {
+                if a != b {
+                    stripes.mark(index);
+                }
+            }
+        }
+        stripes
+    }
+
     /// The rows `first..first + count`, cut at the lower edge; `first` is cut to an even number.
     pub fn rows_mut(&mut self, first: u32, count: u32) -> I420Rows<'_> {
         let Resolution { width, height } = self.resolution;
@@ -127,6 +147,18 @@ mod tests {
             stripes.mark(index);
         }
         assert_eq!(stripes.runs().collect::<Vec<_>>(), [(0, 32), (64, 16), (96, 16)]);
+    }
+
+    #[test]
+    fn pictures_differ_in_the_stripes_in_which_they_differ() {
+        let before = I420Picture::new(Resolution::new(6, 36));
+        let mut after = before.clone();
+        assert!(after.changed_from(&before).is_empty());
+        after.rows_mut(34, 2).v[0] = 1;
+        assert_eq!(after.changed_from(&before).runs().collect::<Vec<_>>(), [(32, 16)]);
+        after.rows_mut(0, 2).y[11] = 1;
+        assert_eq!(after.changed_from(&before).runs().collect::<Vec<_>>(), [(0, 16), (32, 16)]);
+        assert_eq!(after.changed_from(&I420Picture::new(Resolution::new(36, 6))), Stripes::all(36));
     }
 
     #[test]

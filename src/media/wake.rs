@@ -42,6 +42,13 @@ impl WakeSender {
     }
 }
 
+impl AsRawFd for WakeReceiver {
+    /// For a poll(2) of one's own: readable when there is a signal to [take](WakeReceiver::take).
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl WakeReceiver {
     /// Takes all signals given so far; true if there was one, or if the other end is gone.
     pub fn take(&self) -> bool {

@@ -1,5 +1,5 @@
-//! The thread `media-pipeline` of one display: takes the newest frame, converts what changed, encodes if a watcher
-//! has room, hands out. Sleeps while nobody watches; blocks in poll(2) only.
+//! The thread `media-pipeline` of one display: takes the newest frame, converts what changed, encodes for each lane
+//! whose watchers have room, hands out. Sleeps while nobody wants pictures; blocks in poll(2) only.
 #![allow(clippy::disallowed_methods, reason = "an edge: frames are paced in real time")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,274 +8,305 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use self::lanes::Lanes;
+use super::budget::Change;
 use super::capture::{Source, SourceEvent, SourceState};
-use super::card;
-use super::change::changed_stripes;
-use super::convert::convert_stripes;
-use super::demand::{self, Demand};
+use super::demand;
+use super::encode::EncodeError;
 use super::encode::encoders::Encoders;
-use super::encode::{EncodeError, Encoder, FrameOrder};
 use super::fanout::Fanout;
-use super::picture::{I420Picture, Stripes};
-use super::pipeline::PipelineStats;
+use super::lane::{Due, Failure};
+use super::meters::Meters;
+use super::quality::Work;
+use super::screen::Screen;
+use super::snapshot::{Desk, Snapshot, SnapshotError};
 use super::wake::WakeReceiver;
-use crate::video::format::Resolution;
-use crate::video::frame::{Codec, EncodedFrame};
+use crate::video::frame::EncodedFrame;
 use crate::video::signal::{DisplayState, SignalState};
+
+mod lanes;
 
 /// The longest wait without looking around.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// After a failure of the encoder the next try waits so long.
+/// After a failure that another encoder cannot mend the next try waits so long.
 const ENCODER_RETRY: Duration = Duration::from_secs(1);
+/// An encoder that worked and fails is opened once more; if it fails again within this time, it is passed over.
+const SECOND_CHANCE: Duration = Duration::from_secs(60);
 /// How long a first key frame waits for the first live picture before it shows a card.
 const PATIENCE: Duration = Duration::from_millis(150);
+/// A screenshot takes the next picture there is.
+const SNAPSHOT_FPS: u32 = 60;
+
+/// What the thread is made of.
+pub(super) struct Parts {
+    pub(super) source: Box<dyn Source>,
+    pub(super) max_fps: u32,
+    pub(super) screen: Screen,
+    pub(super) encoders: Arc<Encoders>,
+    pub(super) fanout: Fanout,
+    pub(super) display: watch::Sender<DisplayState>,
+    pub(super) meters: Arc<Mutex<Meters>>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) wake: WakeReceiver,
+    pub(super) stop: Arc<AtomicBool>,
+}
 
 /// What the thread owns.
 pub(super) struct Worker {
-    source: Box<dyn Source>,
-    max_fps: u32,
-    fanout: Fanout,
-    display: watch::Sender<DisplayState>,
-    stats: Arc<Mutex<PipelineStats>>,
-    wake: WakeReceiver,
-    stop: Arc<AtomicBool>,
-
-    picture: I420Picture,
-    /// Size of the signal that `picture` was made of.
-    original: Resolution,
-    /// When `picture` was captured or drawn.
-    captured_at: Instant,
-    /// `picture` is what the source showed last, not a card.
-    is_live: bool,
-    /// `picture` holds something that was not encoded yet.
-    is_dirty: bool,
-    encoders: Arc<Encoders>,
-    encoder: Option<Box<dyn Encoder>>,
-    encoder_retry_at: Option<Instant>,
-    next_sequence: u64,
-    next_frame_at: Instant,
+    parts: Parts,
+    lanes: Lanes,
+    /// The source's state that is shown.
+    applied: SourceState,
     /// Since when a live picture should come; `None` while asleep or without a signal.
     hoping_since: Option<Instant>,
+    /// The encoder that failed last, and when.
+    failed: Option<(&'static str, Instant)>,
 }
 
 /// Ends every subscription when the thread ends, for whatever reason.
-struct CloseOnDrop(Fanout);
+struct CloseOnDrop(Fanout, Arc<Desk>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
-    }
-}
-
-/// What a display shows while its source is in `state`.
-pub(super) fn display_state(state: SourceState, encoders: &Encoders) -> DisplayState {
-    let original_resolution = state.resolution.unwrap_or(card::DEFAULT_SIZE);
-    DisplayState {
-        resolution: original_resolution.to_even(),
-        original_resolution,
-        signal: state.signal,
-        encodes: encoders.codecs(),
+        self.1.close();
     }
 }
 
 impl Worker {
-    pub(super) fn new(
-        source: Box<dyn Source>,
-        max_fps: u32,
-        encoders: Arc<Encoders>,
-        fanout: Fanout,
-        display: watch::Sender<DisplayState>,
-        stats: Arc<Mutex<PipelineStats>>,
-        wake: WakeReceiver,
-        stop: Arc<AtomicBool>,
-    ) -> Self {
-        let state = source.state();
-        let shown = display_state(state, &encoders);
-        let now = Instant::now();
-        Self {
-            source,
-            max_fps,
-            fanout,
-            display,
-            stats,
-            wake,
-            stop,
-            picture: card::draw(shown.resolution, state.signal),
-            original: shown.original_resolution,
-            captured_at: now,
-            is_live: false,
-            is_dirty: true,
-            encoders,
-            encoder: None,
-            encoder_retry_at: None,
-            next_sequence: 0,
-            next_frame_at: now,
-            hoping_since: None,
-        }
+    pub(super) fn new(parts: Parts) -> Self {
+        let applied = parts.source.state();
+        Self { lanes: Lanes::new(parts.max_fps), parts, applied, hoping_since: None, failed: None }
     }
 
     pub(super) fn run(mut self) {
-        let _close = CloseOnDrop(self.fanout.clone());
-        while !self.stop.load(Ordering::Acquire) {
-            let demand = demand::merge(&self.fanout.requests(), self.max_fps);
-            self.source.set_awake(demand.is_some());
-            let is_hoping = demand.is_some() && self.source.state().signal == SignalState::Active;
-            self.hoping_since = is_hoping.then(|| self.hoping_since.unwrap_or_else(Instant::now));
-            let until = match demand {
-                Some(demand) => match self.serve(demand) {
-                    Some(until) => until,
-                    None => continue,
-                },
-                None => {
-                    // The next watcher needs a key frame anyway: the encoder's memory is free until then.
-                    self.encoder = None;
-                    Instant::now() + LONGEST_WAIT
-                }
-            };
-            match self.source.wait(&self.wake, self.next_frame_at, until) {
+        let _close = CloseOnDrop(self.parts.fanout.clone(), self.parts.desk.clone());
+        while !self.parts.stop.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if let Some(window) = self.meter(|meters| meters.tick(now)) {
+                self.lanes.review(window);
+                let report = self.parts.source.report();
+                self.meter(|meters| meters.counts.source = report);
+            }
+            // Also what changed without being waited for, by waking the source or lending a frame.
+            self.apply_state();
+            self.seat_watchers(now);
+            self.answer_late_snapshots(now);
+            let snapshot_until = self.parts.desk.first_until();
+            let fps = demand::capture_fps(self.lanes.fps().chain(snapshot_until.map(|_| SNAPSHOT_FPS)));
+            self.parts.source.set_awake(fps.is_some());
+            let is_hoping = fps.is_some() && self.parts.source.state().signal == SignalState::Active;
+            self.hoping_since = is_hoping.then(|| self.hoping_since.unwrap_or(now));
+            let Some(until) = self.serve(now) else { continue };
+            let until = snapshot_until.map_or(until, |at| at.min(until));
+            // Nobody has to wait for a lane's pace with a screenshot.
+            let not_before = if snapshot_until.is_some() { now } else { self.lanes.next_frame_at(now) };
+            match self.parts.source.wait(&self.parts.wake, not_before, until) {
                 SourceEvent::Frame => self.take_frame(),
-                SourceEvent::State => self.apply_state(),
-                SourceEvent::Nothing => {}
+                SourceEvent::State | SourceEvent::Nothing => {}
             }
         }
     }
 
-    /// Encodes what the watchers need now. `None` if it did; else until when there is nothing to do.
-    fn serve(&mut self, demand: Demand) -> Option<Instant> {
-        let now = Instant::now();
-        let need = self.fanout.need(now);
+    /// Gives every watcher its lane if anything changed that this depends on.
+    fn seat_watchers(&mut self, now: Instant) {
+        let Parts { fanout, encoders, screen, .. } = &mut self.parts;
+        if !self.lanes.arrange(fanout, encoders, screen.size(), now) {
+            return;
+        }
+        let lanes = self.lanes.stats();
+        self.meter(|meters| meters.set_lanes(lanes));
+        self.show();
+    }
+
+    /// Does the most urgent thing that the lanes need now. `None` if it did; else until when there is nothing to do.
+    fn serve(&mut self, now: Instant) -> Option<Instant> {
         let latest = now + LONGEST_WAIT;
-        if let Some(retry_at) = self.encoder_retry_at.filter(|at| *at > now) {
-            return Some(retry_at);
+        if self.lanes.is_empty() {
+            return Some(latest);
         }
         let patience = self.hoping_since.map_or(now, |since| since + PATIENCE);
-        if !self.is_live && now < patience {
+        if !self.parts.screen.is_live() && now < patience {
             return Some(patience);
         }
-        let has_delta = self.is_dirty && need.has_room;
-        if need.is_keyframe_due || (has_delta && now >= self.next_frame_at) {
-            self.encode(demand, need.is_keyframe_due, now);
-            return None;
-        }
-        let frame_at = if has_delta { self.next_frame_at } else { latest };
-        Some(latest.min(frame_at).min(need.keyframe_due_at.unwrap_or(latest)))
-    }
-
-    fn encode(&mut self, demand: Demand, wants_keyframe: bool, now: Instant) {
-        match self.try_encode(demand, wants_keyframe) {
-            Ok(frame) => {
-                self.count(|stats| {
-                    stats.encoded += 1;
-                    stats.keyframes += u64::from(frame.is_keyframe);
-                });
-                self.is_dirty = false;
-                // On schedule, so that jitter of the source costs no frame; late ones do not make the next hurry.
-                let interval = demand.interval();
-                self.next_frame_at = (self.next_frame_at + interval).max(now + interval / 2);
-                self.fanout.publish(&frame, now);
+        let mut until = latest;
+        if let Some(redraw_at) = self.parts.screen.redraw_at() {
+            if redraw_at <= now {
+                if self.parts.screen.redraw(now) {
+                    self.lanes.mark(Change::Small);
+                }
+                return None;
             }
-            Err(error) => {
-                tracing::error!(%error, "no picture can be sent");
-                self.encoder = None;
-                self.encoder_retry_at = Some(now + ENCODER_RETRY);
+            until = until.min(redraw_at);
+        }
+        // Whoever is late longest comes first, so that slow encodes of one lane do not starve another.
+        let mut first: Option<(usize, Work, Instant)> = None;
+        for (index, lane) in self.lanes.iter().enumerate() {
+            match lane.due(self.parts.fanout.need(lane.id, now), now) {
+                Due::Now(work, since) if first.is_none_or(|(.., other)| since < other) => {
+                    first = Some((index, work, since));
+                }
+                Due::Now(..) | Due::Never => {}
+                Due::At(at) => until = until.min(at),
             }
         }
+        let Some((index, work, _)) = first else { return Some(until) };
+        if matches!(work, Work::Key | Work::CatchUp) {
+            self.parts.screen.alert(now);
+        }
+        self.encode(index, work);
+        None
     }
 
-    fn try_encode(&mut self, demand: Demand, wants_keyframe: bool) -> Result<EncodedFrame, EncodeError> {
-        let resolution = self.picture.resolution();
-        if self.encoder.as_ref().is_some_and(|e| e.resolution() != resolution) {
-            self.encoder = None;
-        }
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            slot => slot.insert(self.encoders.open(Codec::H264, resolution)?),
+    fn encode(&mut self, index: usize, work: Work) {
+        let Parts { screen, encoders, fanout, meters, .. } = &mut self.parts;
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        let (captured_at, original_resolution) = (screen.captured_at(), screen.original());
+        let picture = screen.picture();
+        let (resolution, start) = (picture.resolution(), Instant::now());
+        let made = match lane.encode(work, picture, encoders, start) {
+            Ok(made) => made,
+            Err(failure) => return self.fail(index, failure),
         };
-        let quantiser = demand::quantiser(demand.quality_percent);
-        let order = FrameOrder { wants_keyframe, quantiser, bits_per_second: None };
-        let encoded = encoder.encode(&self.picture, order)?;
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        Ok(EncodedFrame {
-            data: encoded.data,
-            codec: encoder.codec(),
-            is_keyframe: encoded.is_keyframe,
-            captured_at: self.captured_at,
-            sequence,
+        let now = Instant::now();
+        let frame = EncodedFrame {
+            data: made.picture.data.clone(),
+            codec: lane.codec,
+            is_keyframe: made.picture.is_keyframe,
+            captured_at,
+            sequence: made.sequence,
             resolution,
-            original_resolution: self.original,
-        })
+            original_resolution,
+        };
+        {
+            let mut meters = meters.lock().unwrap_or_else(PoisonError::into_inner);
+            let (bytes, took) = (frame.data.len(), now - start);
+            meters.encoded(lane.id, frame.is_keyframe, bytes, took, made.encoder, made.quantiser);
+            meters.counts.refinements += u64::from(made.work == Work::Refine);
+        }
+        fanout.publish(lane.id, &frame, now);
+        lane.sent(&made, start, now);
+        self.lanes.worked(now - start);
+        if matches!(made.work, Work::Delta(_)) && self.parts.screen.encoded(self.lanes.cost(), now) {
+            tracing::info!(size = %self.parts.screen.size(), "pictures are sent at another size");
+            self.lanes.mark(Change::Large);
+            self.show();
+        }
+    }
+
+    /// A lane gave no frame: another encoder of its codec, another codec, or the same again later.
+    fn fail(&mut self, index: usize, failure: Failure) {
+        let now = Instant::now();
+        let size = self.parts.screen.size();
+        match failure {
+            Failure::Broken { name, error, frames } => {
+                self.meter(|meters| meters.counts.encoder_failures += 1);
+                let is_again = self.failed.is_some_and(|(n, at)| n == name && now < at + SECOND_CHANCE);
+                self.failed = Some((name, now));
+                if frames > 0 && !is_again {
+                    tracing::warn!(encoder = name, %error, "an encoder failed and is opened again");
+                } else {
+                    self.parts.encoders.reject(name, error.to_string());
+                }
+            }
+            Failure::NotOpened(error @ EncodeError::Size(_)) => {
+                tracing::error!(%error, "no picture can be sent with one of the codecs");
+                self.lanes.exclude(index, size);
+                self.lanes.rest(index, now + ENCODER_RETRY);
+            }
+            Failure::NotOpened(error) => {
+                tracing::error!(%error, "no picture can be sent with one of the codecs");
+                self.lanes.rest(index, now + ENCODER_RETRY);
+            }
+        }
     }
 
     /// Brings the picture up to date with the source's newest frame.
     fn take_frame(&mut self) {
-        let Some(pair) = self.source.frame() else { return };
-        let frame = pair.current;
-        let even = frame.resolution.to_even();
-        let is_same_size = self.is_live && self.picture.resolution() == even;
-        // Frames follow each other only if the picture holds the one before.
-        let stripes = match pair.previous.filter(|_| is_same_size) {
-            Some(previous) => changed_stripes(&frame, &previous),
-            None => Stripes::all(even.height),
-        };
-        let is_whole = pair.previous.is_none() || !is_same_size;
-        let mut is_changed = !stripes.is_empty();
-        let converted = if is_whole {
-            let mut fresh = I420Picture::new(even);
-            convert_stripes(&frame, &stripes, &mut fresh).map(|()| {
-                // After a wake-up the source has no frame before, but the picture may be the same all the same.
-                is_changed = !is_same_size || fresh != self.picture;
-                self.picture = fresh;
-            })
-        } else {
-            convert_stripes(&frame, &stripes, &mut self.picture)
-        };
-        let captured_at = frame.captured_at;
-        let original = frame.resolution;
-        self.count(|stats| {
-            stats.captured += 1;
-            stats.unchanged += u64::from(!is_changed);
+        let Parts { source, screen, desk, .. } = &mut self.parts;
+        let Some(pair) = source.frame() else { return };
+        let waiting = desk.take();
+        if !waiting.is_empty() {
+            let snapshot = Snapshot::of(&pair.current);
+            for waiting in waiting {
+                // A frame that cannot be converted is no picture; the next one may be.
+                waiting.answer(snapshot.clone().map_err(|_| SnapshotError::TimedOut));
+            }
+        }
+        let captured_at = pair.current.captured_at;
+        let result = screen.take(&pair, Instant::now());
+        let after = captured_at.elapsed();
+        let is_changed = matches!(result, Ok(Some(_)));
+        self.meter(|meters| meters.captured(is_changed, after));
+        match result {
+            Err(error) => {
+                tracing::warn!(%error, "a captured frame is not used");
+                self.meter(|meters| meters.counts.dropped_unusable += 1);
+                return;
+            }
+            Ok(None) => {}
+            Ok(Some(change)) => self.mark(change),
+        }
+        self.show();
+    }
+
+    /// The picture changed: tells the lanes, and counts the pictures that were not encoded for this one.
+    fn mark(&mut self, change: Change) {
+        let (mut no_room, mut not_wanted) = (0, 0);
+        let now = Instant::now();
+        for lane in self.lanes.iter_mut() {
+            let is_dropped = lane.mark(change);
+            if is_dropped && self.parts.fanout.need(lane.id, now).has_room {
+                not_wanted += 1;
+            } else if is_dropped {
+                no_room += 1;
+            }
+        }
+        self.meter(|meters| {
+            meters.counts.dropped_no_room += no_room;
+            meters.counts.dropped_not_wanted += not_wanted;
         });
-        if let Err(error) = converted {
-            tracing::warn!(%error, "a captured frame is not used");
+    }
+
+    fn apply_state(&mut self) {
+        let state = self.parts.source.state();
+        if std::mem::replace(&mut self.applied, state) == state {
             return;
         }
-        self.is_live = true;
-        self.original = original;
-        if is_changed {
-            self.is_dirty = true;
-            self.captured_at = captured_at;
+        if self.parts.screen.set_state(state, Instant::now()) {
+            self.lanes.mark(Change::Large);
         }
-        self.show(DisplayState {
-            resolution: even,
-            original_resolution: original,
-            signal: SignalState::Active,
-            encodes: self.encoders.codecs(),
-        });
+        let size = self.parts.screen.original();
+        tracing::info!(state = state.signal.word(), %size, "video signal");
+        self.show();
     }
 
-    /// Draws the card of a new state; a live picture of the right size stays.
-    fn apply_state(&mut self) {
-        let state = self.source.state();
-        let shown = display_state(state, &self.encoders);
-        tracing::info!(state = state.signal.word(), size = %shown.original_resolution, "video signal");
-        if state.signal != SignalState::Active || self.picture.resolution() != shown.resolution {
-            self.picture = card::draw(shown.resolution, state.signal);
-            self.original = shown.original_resolution;
-            self.captured_at = Instant::now();
-            self.is_live = false;
-            // A live signal's first frame comes in a moment; until then its card is only for those who must have
-            // a key frame.
-            self.is_dirty = state.signal != SignalState::Active;
+    /// Tells those who waited for a picture too long, or wait for one that will not come.
+    fn answer_late_snapshots(&mut self, now: Instant) {
+        let Parts { source, desk, .. } = &mut self.parts;
+        if desk.first_until().is_none() {
+            return;
         }
-        self.show(shown);
+        let signal = source.state().signal;
+        let (late, error) = match signal {
+            SignalState::Active => (desk.take_late(now), SnapshotError::TimedOut),
+            // A picture that stalled may come again when the source is woken.
+            SignalState::Stalled => (desk.take_late(now), SnapshotError::NoSignal(signal)),
+            SignalState::NoDevice
+            | SignalState::NoCable
+            | SignalState::NoSignal
+            | SignalState::NoSync
+            | SignalState::OutOfRange => (desk.take(), SnapshotError::NoSignal(signal)),
+        };
+        late.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
     }
 
-    fn show(&self, shown: DisplayState) {
-        self.display.send_if_modified(|state| std::mem::replace(state, shown) != shown);
+    fn show(&self) {
+        let shown = self.parts.screen.display_state(&self.parts.encoders);
+        self.parts.display.send_if_modified(|state| std::mem::replace(state, shown) != shown);
     }
 
-    fn count(&self, change: impl FnOnce(&mut PipelineStats)) {
-        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    fn meter<T>(&self, change: impl FnOnce(&mut Meters) -> T) -> T {
+        change(&mut self.parts.meters.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

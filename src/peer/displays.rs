@@ -1,6 +1,7 @@
 //! The displays as announced: sizes, places and the messages that describe them (reference: session 3.9).
 
 use crate::video::format::Resolution;
+use crate::video::frame::CodecSet;
 use crate::video::signal::DisplayState;
 use crate::wire::message::hbb;
 
@@ -41,6 +42,16 @@ impl Displays {
     fn original(&self, index: usize) -> Resolution {
         let size = self.states.get(index).map(|s| s.original_resolution).unwrap_or_default();
         if size.width == 0 || size.height == 0 { self.size(index) } else { size }
+    }
+
+    /// What the pictures of a display can be encoded with.
+    pub fn encodes_of(&self, index: usize) -> CodecSet {
+        self.states.get(index).map(|s| s.encodes).unwrap_or_default()
+    }
+
+    /// What any of them can be encoded with.
+    pub fn encodes(&self) -> CodecSet {
+        self.states.iter().flat_map(|s| s.encodes.iter()).collect()
     }
 
     /// Left edge in the virtual desktop, in pixels.

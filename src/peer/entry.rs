@@ -9,7 +9,6 @@ use super::handshake::Step;
 use super::input::Keys;
 use super::login;
 use super::machine::{CloseReason, Event, LOGIN_LIMIT, Opening, Output, Peer, State};
-use super::texts;
 use super::video::Video;
 
 impl Peer {
@@ -73,32 +72,32 @@ impl Peer {
         self.version.clone_from(&request.version);
         let is_old = login::is_before_1_2_4(&self.version);
         let answers = request.option.as_ref().map(|o| self.options.apply(o, is_old)).unwrap_or_default();
-        if !self.options.has_h264 {
-            return self.refuse_login(texts::NO_H264);
-        }
         let platform = &request.my_platform;
         let draws = login::draws_pointer(self.settings.local_pointer, platform, self.latency.is_slow());
         self.displays.is_cursor_embedded = !draws;
         self.keys = Keys::new(self.settings.announce, self.settings.os, platform);
         self.video = Video::new(self.displays.len(), request.video_ack_required, now);
         self.state = State::Open;
-        self.transmit(login::welcome(&self.settings, &self.displays));
+        let encoding = self.announce_codecs();
+        self.transmit(login::welcome(&self.settings, &self.displays, encoding));
         if draws && let Some(ring) = login::ring() {
             self.transmit(ring);
         }
         for answer in answers {
             self.transmit(login::encode_misc(hbb::misc::Union::BackNotification(answer)));
         }
-        let wish = self.pace.fit(self.options.request());
+        let wish = self.wish();
         self.requested = Some(wish);
         self.event(Event::LoggedIn { request: wish });
+        self.update_sound();
+        self.agree();
         self.show_notice();
     }
 
     pub(super) fn send_hash(&mut self, now: Instant) {
         self.state = State::Login;
         self.login_by = now + LOGIN_LIMIT;
-        for message in login::opening(&self.settings.salt, &self.challenge) {
+        for message in login::opening(&self.settings.salt, &self.challenge, self.sound.is_there()) {
             self.transmit(message);
         }
         self.ping(false, now);

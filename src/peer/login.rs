@@ -13,7 +13,7 @@ use super::types::{AnnouncedPlatform, LocalPointer, PeerSettings};
 /// The RustDesk version whose messages we speak (reference: session 2.7).
 pub const VERSION: &str = "1.4.9";
 
-/// What we cannot do yet; absent means allowed in the apps. The number of `PrivacyMode` meant the camera in
+/// What we cannot do (sound only where there is none); absent means allowed in the apps. The number of `PrivacyMode` meant the camera in
 /// controllers 1.3.8 to 1.4.0, which we refuse as well (reference: session 2.9).
 const DENIED: [Permission; 6] = [
     Permission::Clipboard,
@@ -26,9 +26,10 @@ const DENIED: [Permission; 6] = [
 
 /// The messages that open a session after the handshake: Hash and the permissions that are off. Controllers
 /// forget permissions at a reconnect, so that every connection gets them.
-pub fn opening(salt: &str, challenge: &str) -> Vec<Vec<u8>> {
+pub fn opening(salt: &str, challenge: &str, has_sound: bool) -> Vec<Vec<u8>> {
     let hash = hbb::Hash { salt: salt.to_owned(), challenge: challenge.to_owned() };
-    let denied = DENIED.iter().map(|permission| {
+    let is_denied = |permission: &&Permission| !(has_sound && **permission == Permission::Audio);
+    let denied = DENIED.iter().filter(is_denied).map(|permission| {
         let info = hbb::PermissionInfo { permission: (*permission).into(), enabled: false };
         encode_misc(hbb::misc::Union::PermissionInfo(info))
     });
@@ -112,7 +113,7 @@ pub fn is_before_1_2_4(version: &str) -> bool {
 }
 
 /// The answer to a good login.
-pub fn welcome(settings: &PeerSettings, displays: &Displays) -> Vec<u8> {
+pub fn welcome(settings: &PeerSettings, displays: &Displays, encoding: hbb::SupportedEncoding) -> Vec<u8> {
     let (platform, sas_enabled) = match settings.announce {
         AnnouncedPlatform::Windows => ("Windows", true),
         AnnouncedPlatform::Linux => ("Linux", false),
@@ -127,7 +128,7 @@ pub fn welcome(settings: &PeerSettings, displays: &Displays) -> Vec<u8> {
         sas_enabled,
         version: VERSION.to_owned(),
         features: Some(hbb::Features { privacy_mode: false, terminal: false }),
-        encoding: Some(hbb::SupportedEncoding { h264: true, ..Default::default() }),
+        encoding: Some(encoding),
         resolutions: Some(displays.modes(0)),
         platform_additions: String::new(),
         windows_sessions: None,

@@ -12,13 +12,13 @@ use bytes::Bytes;
 use crate::crypto::password::CHALLENGE_LEN;
 use crate::crypto::seed::Seed;
 use crate::input::event::InputEvent;
-use crate::video::frame::EncodedFrame;
 use crate::video::request::VideoRequest;
 use crate::video::signal::DisplayState;
 use crate::wire::message::{decode_message, encode_message, hbb};
 use hbb::message::Union;
 
 use super::displays::Displays;
+use super::flow::Flow;
 use super::hands::Hands;
 use super::handshake::Handshake;
 use super::input::Keys;
@@ -26,10 +26,13 @@ use super::latency::Latency;
 use super::login::{self, Scope};
 use super::options::Options;
 use super::pace::Pace;
+use super::picture::Agreement;
 use super::pointer::Pointer;
+use super::sound::Sound;
+use super::tally::Tally;
 use super::texts;
 pub use super::types::*;
-use super::video::{self, Admission, Video};
+use super::video::Video;
 
 /// A controller that holds something and is silent so long is taken for cut off: what it holds goes up.
 pub const HOLD_LIMIT: Duration = Duration::from_secs(2);
@@ -71,7 +74,15 @@ pub struct Peer {
     pub(super) requested: Option<VideoRequest>,
     pub(super) video: Video,
     pub(super) latency: Latency,
+    pub(super) flow: Flow,
     pub(super) pace: Pace,
+    /// Bytes that wait in front of the line.
+    pub(super) backlog: usize,
+    pub(super) agreement: Agreement,
+    pub(super) sound: Sound,
+    /// The display and the sid of the screenshot that is being taken.
+    pub(super) screenshot: Option<(usize, String)>,
+    pub(super) tally: Tally,
     pub(super) keys: Keys,
     pub(super) pointer: Pointer,
     pub(super) hands: Hands,
@@ -86,12 +97,26 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A machine for a connection that was just made. `displays` are the states known now, at least one.
+    /// A machine for a connection that was just made, without sound. `displays` are the states known now, at least
+    /// one.
     pub fn new(
         settings: PeerSettings,
         opening: Opening,
         controller: SocketAddr,
         displays: Vec<DisplayState>,
+        now: Instant,
+        seed: Seed,
+    ) -> Self {
+        Self::with_sound(settings, opening, controller, displays, vec![], now, seed)
+    }
+
+    /// As [`Peer::new`]; `sound` says for each display whether sound comes with its picture.
+    pub fn with_sound(
+        settings: PeerSettings,
+        opening: Opening,
+        controller: SocketAddr,
+        displays: Vec<DisplayState>,
+        sound: Vec<bool>,
         now: Instant,
         mut seed: Seed,
     ) -> Self {
@@ -119,7 +144,13 @@ impl Peer {
             requested: None,
             video: Video::new(count, false, now),
             latency: Latency::new(now),
-            pace: Pace::default(),
+            flow: Flow::new(now),
+            pace: Pace::new(now),
+            backlog: 0,
+            agreement: Agreement::default(),
+            sound: Sound::new(sound),
+            screenshot: None,
+            tally: Tally::default(),
             pointer: Pointer::default(),
             hands: Hands::default(),
             is_pointer_awake: false,
@@ -157,7 +188,9 @@ impl Peer {
             Input::Display { index, state } => self.handle_display(index, state, now),
             Input::Frame { index, frame } => self.handle_frame(index, frame, now),
             Input::HidNotice(text) => self.handle_notice(text),
-            Input::Backlog(bytes) => self.pace.set_backlog(bytes),
+            Input::Backlog(bytes) => self.backlog = bytes,
+            Input::Sound(packet) => self.handle_sound(packet),
+            Input::Screenshot { sid, png } => self.handle_screenshot(sid, png),
             Input::VideoLost => (0..self.displays.len()).for_each(|i| self.video.lost(i, now)),
             Input::End(text) => {
                 if !text.is_empty() {
@@ -190,6 +223,12 @@ impl Peer {
             State::Open => {
                 if let Some((at, why)) = self.video.deadline() {
                     earlier(at, why);
+                }
+                if let Some(at) = self.mark_at() {
+                    earlier(at, "what was sent is to be acknowledged");
+                }
+                for at in self.flow.retry_at(self.now).into_iter().chain(self.video.room_at(self.now)) {
+                    earlier(at, "another frame may go");
                 }
                 if self.hands.holds_anything() {
                     earlier(self.latency.last_received() + HOLD_LIMIT, "held keys go up");
@@ -252,46 +291,9 @@ impl Peer {
             }
             Union::MouseEvent(event) => self.handle_mouse(&event),
             Union::Misc(hbb::Misc { union: Some(union) }) => self.handle_misc(union, now),
-            Union::ScreenshotRequest(request) => self.refuse_screenshot(request),
+            Union::ScreenshotRequest(request) => self.handle_screenshot_request(request),
             Union::VoiceCallRequest(request) => self.refuse_voice_call(request),
             _ => self.ignore("an unknown message"),
-        }
-    }
-
-    fn handle_display(&mut self, index: usize, state: DisplayState, now: Instant) {
-        if self.displays.update(index, state) && matches!(self.state, State::Open) {
-            self.announce(index, now);
-        }
-    }
-
-    /// Tells the controller a new size: the list for all windows, then the display, then a key frame.
-    fn announce(&mut self, index: usize, now: Instant) {
-        let info = hbb::PeerInfo { displays: self.displays.infos(), ..Default::default() };
-        self.transmit(encode_message(Union::PeerInfo(info)));
-        self.transmit(login::encode_misc(self.displays.switch_display(index)));
-        self.video.resized(index, now);
-    }
-
-    fn handle_frame(&mut self, index: usize, frame: EncodedFrame, now: Instant) {
-        if !matches!(self.state, State::Open) {
-            return;
-        }
-        match self.video.admit(index, &frame, self.displays.size(index), now) {
-            Admission::Drop => return,
-            Admission::Send => {}
-            Admission::Resize => {
-                self.displays.update_sizes(index, frame.resolution, frame.original_resolution);
-                self.announce(index, now);
-            }
-        }
-        let pts = self.video.sent(index, &frame, now);
-        let (head, tail) = video::wrap(index, &frame, pts);
-        self.latency.sent(head.len() + frame.data.len() + tail.len());
-        let is_keyframe = frame.is_keyframe;
-        self.out.push_back(Output::TransmitVideo { head, payload: frame.data, tail, is_keyframe });
-        if !self.has_sent_picture {
-            self.has_sent_picture = true;
-            self.ping(true, now);
         }
     }
 
@@ -312,8 +314,10 @@ impl Peer {
     fn handle_echo(&mut self, now: Instant) {
         let Some(echo) = self.latency.echo(now) else { return self.ignore("an echo without a ping") };
         self.is_pointer_awake |= echo.is_marker;
-        if self.pace.round_trip(echo.round_trip) {
+        self.flow.echoed(echo.mark, now);
+        if self.pace.update(&self.flow, now) {
             self.request_video();
+            self.update_sound();
         }
     }
 
@@ -328,13 +332,7 @@ impl Peer {
 
     pub(super) fn show_notice(&mut self) {
         if !self.notice.is_empty() {
-            let message = hbb::MessageBox {
-                msgtype: "custom-nook-nocancel-hasclose".into(),
-                title: texts::HID_TITLE.into(),
-                text: self.notice.clone(),
-                link: String::new(),
-            };
-            self.transmit(encode_message(Union::MessageBox(message)));
+            self.transmit(texts::notice(texts::HID_TITLE, self.notice.clone()));
         }
     }
 
@@ -350,7 +348,7 @@ impl Peer {
             self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(texts::TIMEOUT.into())));
             return self.close(CloseReason::TimedOut);
         }
-        if self.latency.ping_at().is_some_and(|at| at <= now) {
+        if self.latency.ping_at().is_some_and(|at| at <= now) || self.is_mark_due(now) {
             self.ping(false, now);
         }
         if matches!(self.state, State::Open) {
@@ -362,8 +360,9 @@ impl Peer {
     }
 
     pub(super) fn ping(&mut self, is_marker: bool, now: Instant) {
-        let ping = self.latency.ping(is_marker, now);
-        self.transmit(encode_message(Union::TestDelay(ping)));
+        let mark = self.flow.mark(now);
+        let ping = self.latency.ping(is_marker, mark, now);
+        self.out.push_back(Output::Transmit(Bytes::from(encode_message(Union::TestDelay(ping)))));
     }
 
     /// Everything held goes up.
@@ -379,18 +378,11 @@ impl Peer {
         }
         self.drain_hands();
         self.hands_display = index;
-    }
-
-    /// Tells the driver a changed wish.
-    pub(super) fn request_video(&mut self) {
-        let wish = self.pace.fit(self.options.request());
-        if matches!(self.state, State::Open) && self.requested != Some(wish) {
-            self.requested = Some(wish);
-            self.event(Event::VideoWanted(wish));
-        }
+        self.update_sound();
     }
 
     pub(super) fn transmit(&mut self, message: Vec<u8>) {
+        self.flow.sent(message.len(), false, self.now);
         self.out.push_back(Output::Transmit(Bytes::from(message)));
     }
 
@@ -435,8 +427,13 @@ impl Peer {
     fn drain(&mut self) {
         if matches!(self.state, State::Open) {
             self.drain_hands();
+            for (index, is_shown) in self.video.take_shown() {
+                self.event(Event::DisplayShown { index, is_shown });
+            }
             for index in self.video.take_wanted() {
-                self.event(Event::KeyframeWanted { index });
+                if self.decodes_any(index) {
+                    self.event(Event::KeyframeWanted { index });
+                }
             }
         }
     }

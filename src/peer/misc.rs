@@ -10,7 +10,6 @@ use hbb::misc::Union as Misc;
 use super::login;
 use super::machine::Peer;
 use super::options;
-use super::texts;
 
 impl Peer {
     #[allow(
@@ -19,7 +18,7 @@ impl Peer {
     )]
     pub(super) fn handle_misc(&mut self, union: Misc, now: Instant) {
         match union {
-            Misc::Option(message) => self.handle_options(&message),
+            Misc::Option(message) => self.handle_options(&message, now),
             Misc::RefreshVideo(true) => {
                 for index in 0..self.displays.len() {
                     self.video.refresh(index);
@@ -35,11 +34,10 @@ impl Peer {
                 self.request_video();
             }
             // A recording needs a key frame to begin with.
-            Misc::ClientRecordStatus(is_recording) => {
-                if is_recording {
-                    self.video.refresh(self.hands_display);
-                }
+            Misc::ClientRecordStatus(true) => {
+                (0..self.displays.len()).for_each(|index| self.video.refresh(index));
             }
+            Misc::ClientRecordStatus(false) => {}
             Misc::SwitchDisplay(wanted) => match self.displays.checked(wanted.display) {
                 Some(index) => self.switch_to(index, now),
                 None => self.ignore("a switch to a display that is not there"),
@@ -61,7 +59,8 @@ impl Peer {
         }
     }
 
-    fn handle_options(&mut self, message: &hbb::OptionMessage) {
+    fn handle_options(&mut self, message: &hbb::OptionMessage, now: Instant) {
+        let decoded = self.options.decodes;
         let was_view_only = self.options.is_view_only;
         let answers = self.options.apply(message, login::is_before_1_2_4(&self.version));
         for answer in answers {
@@ -70,10 +69,12 @@ impl Peer {
         if self.options.is_view_only && !was_view_only {
             self.let_go();
         }
-        if !self.options.has_h264 {
-            return self.refuse(texts::H264_WITHDRAWN);
-        }
         self.request_video();
+        if self.options.decodes != decoded {
+            self.video.withdrawn(self.options.decodes, now);
+            self.agree();
+        }
+        self.update_sound();
     }
 
     /// Keys follow the last display switch. Only a real change is answered (reference: session 3.9).
@@ -103,12 +104,6 @@ impl Peer {
         } else if !set.is_empty() {
             (0..self.displays.len()).for_each(|i| self.video.show(i, set.contains(&i), now));
         }
-    }
-
-    pub(super) fn refuse_screenshot(&mut self, request: hbb::ScreenshotRequest) {
-        let response =
-            hbb::ScreenshotResponse { sid: request.sid, msg: texts::NO_SCREENSHOT.into(), data: vec![] };
-        self.transmit(encode_message(Union::ScreenshotResponse(response)));
     }
 
     /// There is no microphone to take: refused at once, or the app waits. The end of a call needs no answer.

@@ -4,6 +4,7 @@
 mod control;
 mod displays;
 mod entry;
+mod flow;
 pub mod gate;
 mod hands;
 pub mod handshake;
@@ -15,7 +16,10 @@ pub mod machine;
 mod misc;
 mod options;
 mod pace;
+mod picture;
 mod pointer;
+mod sound;
+pub mod tally;
 pub mod texts;
 pub mod types;
 pub mod video;

@@ -19,8 +19,12 @@ pub struct Options {
     pub is_view_only: bool,
     /// Lock the target's screen when the session ends.
     pub wants_lock_at_end: bool,
-    /// Whether the controller decodes H.264; what was never said counts as no (trap T31).
-    pub has_h264: bool,
+    /// The controller wants no sound.
+    pub is_muted: bool,
+    /// What the controller decodes; VP9 alone as long as it said nothing (trap T31).
+    pub decodes: CodecSet,
+    /// What its user chose, if it decodes that.
+    pub prefers: Option<Codec>,
 }
 
 impl Default for Options {
@@ -31,7 +35,9 @@ impl Default for Options {
             auto_fps: 120,
             is_view_only: false,
             wants_lock_at_end: false,
-            has_h264: false,
+            is_muted: false,
+            decodes: CodecSet::of(&[Codec::Vp9]),
+            prefers: None,
         }
     }
 }
@@ -41,6 +47,45 @@ fn choice(value: i32) -> Option<bool> {
         Ok(BoolOption::Yes) => Some(true),
         Ok(BoolOption::No) => Some(false),
         Ok(BoolOption::NotSet) | Err(_) => None,
+    }
+}
+
+/// What a controller says that it decodes. One that names nothing gets VP9, which all of them have; a VP9 that failed
+/// in a controller that names others is taken at its word (reference: session 3.4, 3.6).
+fn decodes(said: &hbb::SupportedDecoding) -> CodecSet {
+    let named: CodecSet = [
+        (Codec::Vp8, said.ability_vp8),
+        (Codec::Vp9, said.ability_vp9),
+        (Codec::Av1, said.ability_av1),
+        (Codec::H264, said.ability_h264),
+        (Codec::H265, said.ability_h265),
+    ]
+    .into_iter()
+    .filter_map(|(codec, ability)| (ability > 0).then_some(codec))
+    .collect();
+    if named.is_empty() { CodecSet::of(&[Codec::Vp9]) } else { named }
+}
+
+fn preferred(value: i32) -> Option<Codec> {
+    use hbb::supported_decoding::PreferCodec;
+    match PreferCodec::try_from(value) {
+        Ok(PreferCodec::Vp8) => Some(Codec::Vp8),
+        Ok(PreferCodec::Vp9) => Some(Codec::Vp9),
+        Ok(PreferCodec::Av1) => Some(Codec::Av1),
+        Ok(PreferCodec::H264) => Some(Codec::H264),
+        Ok(PreferCodec::H265) => Some(Codec::H265),
+        Ok(PreferCodec::Auto) | Err(_) => None,
+    }
+}
+
+/// `SupportedEncoding` for these codecs; VP9 is implied in it and has no flag.
+pub fn supported_encoding(encodes: CodecSet) -> hbb::SupportedEncoding {
+    hbb::SupportedEncoding {
+        h264: encodes.contains(Codec::H264),
+        h265: encodes.contains(Codec::H265),
+        vp8: encodes.contains(Codec::Vp8),
+        av1: encodes.contains(Codec::Av1),
+        i444: None,
     }
 }
 
@@ -63,7 +108,11 @@ impl Options {
             self.custom_fps = fps;
         }
         if let Some(decoding) = &message.supported_decoding {
-            self.has_h264 = decoding.ability_h264 > 0;
+            self.decodes = decodes(decoding);
+            self.prefers = preferred(decoding.prefer).filter(|codec| self.decodes.contains(*codec));
+        }
+        if let Some(is_muted) = choice(message.disable_audio) {
+            self.is_muted = is_muted;
         }
         if let Some(is_view_only) = choice(message.disable_keyboard) {
             self.is_view_only = is_view_only;
@@ -94,8 +143,8 @@ impl Options {
     /// The wish for the pipeline, before the line's own limits.
     pub fn request(&self) -> VideoRequest {
         VideoRequest {
-            decodes: CodecSet::of(&[Codec::H264]),
-            prefers: None,
+            decodes: self.decodes,
+            prefers: self.prefers,
             bits_per_second: None,
             max_fps: self.custom_fps.min(self.auto_fps),
             quality_percent: self.quality_percent,
@@ -125,7 +174,8 @@ mod tests {
     #[test]
     fn quality_and_rate() {
         let mut options = Options::default();
-        assert_eq!(options.request(), VideoRequest::default());
+        let first = VideoRequest { decodes: CodecSet::of(&[Codec::Vp9]), ..VideoRequest::default() };
+        assert_eq!(options.request(), first);
         let with = |image_quality, custom_image_quality, custom_fps| hbb::OptionMessage {
             image_quality,
             custom_image_quality,
@@ -152,19 +202,58 @@ mod tests {
         let view_only = hbb::OptionMessage {
             disable_keyboard: BoolOption::Yes.into(),
             lock_after_session_end: BoolOption::Yes.into(),
+            disable_audio: BoolOption::Yes.into(),
             supported_decoding: Some(hbb::SupportedDecoding { ability_h264: 1, ..Default::default() }),
             ..Default::default()
         };
         apply(&mut options, view_only);
         apply(&mut options, hbb::OptionMessage::default());
-        assert!(options.is_view_only && options.wants_lock_at_end && options.has_h264);
+        assert!(options.is_view_only && options.wants_lock_at_end && options.is_muted);
+        assert_eq!(options.decodes, CodecSet::of(&[Codec::H264]));
         let back = hbb::OptionMessage {
             disable_keyboard: BoolOption::No.into(),
+            disable_audio: BoolOption::No.into(),
             supported_decoding: Some(hbb::SupportedDecoding::default()),
             ..Default::default()
         };
         apply(&mut options, back);
-        assert!(!options.is_view_only && options.wants_lock_at_end && !options.has_h264);
+        assert!(!options.is_view_only && options.wants_lock_at_end && !options.is_muted);
+        assert_eq!(options.decodes, CodecSet::of(&[Codec::Vp9]), "who names nothing gets VP9");
+    }
+
+    #[test]
+    fn codecs_and_the_users_choice() {
+        let mut options = Options::default();
+        let all = hbb::SupportedDecoding {
+            ability_vp8: 1,
+            ability_vp9: 1,
+            ability_av1: 2,
+            ability_h264: 1,
+            ability_h265: 1,
+            ..Default::default()
+        };
+        let mut say = |decoding: hbb::SupportedDecoding| {
+            let request = apply(
+                &mut options,
+                hbb::OptionMessage { supported_decoding: Some(decoding), ..Default::default() },
+            );
+            (request.decodes, request.prefers)
+        };
+        assert_eq!(say(all), (CodecSet::all(), None));
+        let wanted = [None, Some(Codec::Vp9), Some(Codec::H264), Some(Codec::H265), Some(Codec::Vp8)];
+        for (prefer, want) in wanted.into_iter().chain([Some(Codec::Av1), None]).enumerate() {
+            let said = say(hbb::SupportedDecoding { prefer: prefer as i32, ..all });
+            assert_eq!(said, (CodecSet::all(), want), "{prefer}");
+        }
+        let banned = hbb::SupportedDecoding { ability_vp9: 0, prefer: 1, ..all };
+        assert_eq!(say(banned).1, None, "a choice that it does not decode is none");
+        assert!(!say(banned).0.contains(Codec::Vp9), "VP9 can fail in an app, too");
+    }
+
+    #[test]
+    fn the_menu_lists_what_is_encoded() {
+        let menu = supported_encoding(CodecSet::of(&[Codec::Vp9, Codec::Av1]));
+        assert_eq!(menu, hbb::SupportedEncoding { av1: true, ..Default::default() });
     }
 
     #[test]

@@ -1,87 +1,86 @@
-//! Fits the controller's wish to its line: a round trip that grows over the shortest one seen, or bytes that
-//! pile up, lower frame rate and quality step by step; calm lines raise them again (reference: session 3.7).
+//! What the encoder is told of the line: nothing while it carries everything, else a rate that follows what was
+//! measured, up as well as down, and changes only if the change is worth a message (reference: session 3.7).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::video::request::VideoRequest;
+use super::flow::Flow;
 
-/// Extra delay above which the line is full, and below which it is calm.
-const FULL: Duration = Duration::from_millis(300);
-const CALM: Duration = Duration::from_millis(100);
-/// Bytes waiting above which the line is full, and below which it is calm.
-const FULL_BACKLOG: usize = 256 * 1024;
-const CALM_BACKLOG: usize = 64 * 1024;
-/// Calm round trips before a step up, and the deepest step.
-const CALM_TIMES: u32 = 3;
-const DEEPEST: u32 = 4;
+/// After so long without a line that limits, a rate is tried that is higher by the first factor, or by the second if the line was
+/// full not long ago.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+const TRY: f64 = 1.5;
+const TRY_CAREFULLY: f64 = 1.25;
+const NOT_LONG_AGO: Duration = Duration::from_secs(5);
+/// What part of the measured rate is given to the picture.
+const SHARE: f64 = 0.9;
+/// Lines above this are no limit, in bytes a second.
+const FAST: f64 = 30e6 / 8.0;
+/// Changes below this factor are not worth a message.
+const WORTH: f64 = 1.2;
+/// Lowest rate that is told, in bits a second.
+const LEAST: u32 = 50_000;
 
-/// The state of one line.
-#[derive(Debug, Default)]
+/// The rate that the encoder is told.
+#[derive(Debug)]
 pub struct Pace {
-    shortest: Option<Duration>,
-    backlog: usize,
-    step: u32,
-    calm: u32,
+    /// In bytes a second.
+    limit: Option<f64>,
+    told: Option<u32>,
+    full_at: Instant,
+    tried_at: Instant,
+    sent_then: u64,
 }
 
 impl Pace {
-    /// Takes the bytes that wait to go out.
-    pub fn set_backlog(&mut self, bytes: usize) {
-        self.backlog = bytes;
+    /// No limit is known.
+    pub fn new(now: Instant) -> Self {
+        Self { limit: None, told: None, full_at: now, tried_at: now, sent_then: 0 }
     }
 
-    /// Takes a round trip (one a second); true if the request changes.
-    pub fn round_trip(&mut self, round_trip: Duration) -> bool {
-        let shortest = self.shortest.map_or(round_trip, |s| s.min(round_trip));
-        self.shortest = Some(shortest);
-        let extra = round_trip - shortest;
-        let before = self.step;
-        if extra > FULL || self.backlog > FULL_BACKLOG {
-            self.step = (self.step + 1).min(DEEPEST);
-            self.calm = 0;
-        } else if extra < CALM && self.backlog < CALM_BACKLOG {
-            self.calm += 1;
-            if self.calm >= CALM_TIMES {
-                self.calm = 0;
-                self.step = self.step.saturating_sub(1);
+    /// What the line carries, in bits a second; `None` while it limits nothing.
+    pub fn bits_per_second(&self) -> Option<u32> {
+        self.told
+    }
+
+    /// Looks at the line after an echo; true if what the encoder is told changes.
+    pub fn update(&mut self, flow: &Flow, now: Instant) -> bool {
+        let Some(rate) = flow.rate().map(|rate| rate * SHARE) else { return false };
+        if flow.is_limiting() {
+            self.limit = Some(rate);
+            (self.full_at, self.tried_at, self.sent_then) = (now, now, flow.sent_bytes());
+        } else if let Some(limit) = self.limit {
+            let waited = now.saturating_duration_since(self.tried_at);
+            if rate > limit {
+                self.limit = Some(rate);
             }
-        } else {
-            self.calm = 0;
+            if waited >= TRY_EVERY {
+                let used = (flow.sent_bytes() - self.sent_then) as f64 / waited.as_secs_f64();
+                // Only a limit that is felt is worth a try.
+                if used > limit / 4.0 {
+                    let is_careful = now.saturating_duration_since(self.full_at) < NOT_LONG_AGO;
+                    let factor = if is_careful { TRY_CAREFULLY } else { TRY };
+                    self.limit = self.limit.map(|limit| limit * factor);
+                }
+                (self.tried_at, self.sent_then) = (now, flow.sent_bytes());
+            }
         }
-        before != self.step
-    }
-
-    /// The wish, as far as the line carries it: at least 5 frames a second and a fifth of the quality.
-    pub fn fit(&self, wish: VideoRequest) -> VideoRequest {
-        let max_fps = (wish.max_fps >> self.step).max(wish.max_fps.min(5));
-        let quality_percent = (wish.quality_percent * (DEEPEST + 1 - self.step) / (DEEPEST + 1)).max(20);
-        VideoRequest { max_fps, quality_percent, ..wish }
+        self.limit = self.limit.filter(|limit| *limit < FAST);
+        let bits = self.limit.map(|limit| ((limit * 8.0) as u32).max(LEAST));
+        let is_worth = match (self.told, bits) {
+            (None, None) => false,
+            (Some(told), Some(bits)) => {
+                let (told, bits) = (f64::from(told), f64::from(bits));
+                bits > told * WORTH || told > bits * WORTH
+            }
+            (Some(_), None) | (None, Some(_)) => true,
+        };
+        if is_worth {
+            self.told = bits;
+        }
+        is_worth
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_line_slows_down_and_a_calm_one_recovers() {
-        let ms = Duration::from_millis;
-        let mut pace = Pace::default();
-        let wish = VideoRequest::default();
-        for _ in 0..10 {
-            assert!(!pace.round_trip(ms(400)), "a long way is no full line");
-        }
-        assert_eq!(pace.fit(wish), wish);
-        assert!(pace.round_trip(ms(800)));
-        assert_eq!((pace.fit(wish).max_fps, pace.fit(wish).quality_percent), (15, 53));
-        pace.set_backlog(10 << 20);
-        for _ in 0..9 {
-            pace.round_trip(ms(400));
-        }
-        assert_eq!((pace.fit(wish).max_fps, pace.fit(wish).quality_percent), (5, 20));
-        pace.set_backlog(0);
-        let steps = (0..30).filter(|_| pace.round_trip(ms(410))).count();
-        assert_eq!(steps, 4);
-        assert_eq!(pace.fit(wish), wish);
-    }
-}
+#[allow(clippy::disallowed_methods, reason = "tests own their clocks")]
+mod tests;

@@ -1,6 +1,10 @@
 //! Every sentence that a controller is shown. Login texts are matched exactly by the apps (reference: session
 //! 2.4); close texts decide whether the app dials again by itself (reference: session 2.10).
 
+use crate::video::frame::{Codec, CodecSet};
+use crate::wire::message::{encode_message, hbb};
+use hbb::message::Union;
+
 /// The words that stop an app's automatic reconnect when a close text holds one, in lower case.
 pub const FINAL_WORDS: &[&str] = &[
     "offline",
@@ -46,13 +50,6 @@ pub const NO_CAMERA: &str = "No permission of viewing camera";
 pub const NO_TERMINAL: &str = "No permission of terminal";
 /// Login error of tunnel sessions.
 pub const NO_TUNNEL: &str = "No permission of IP tunneling";
-/// Login error of a controller that decodes no H.264.
-pub const NO_H264: &str = "Connection failed: this device sends H.264 video, which this app cannot decode. \
-    Use a current RustDesk app for Windows, macOS, Linux, Android (arm) or iOS.";
-
-/// Close text when a controller withdraws H.264 in a session.
-pub const H264_WITHDRAWN: &str = "The app failed to decode H.264 video and this device has no other. \
-    Connect again; if it returns, turn hardware decoding off in the app's settings.";
 /// Close text of a session in clear through a server, where encryption is required.
 pub const CLEAR_REFUSED: &str = "Unencrypted sessions are not allowed. Enter the ID server's key in this app's \
     network settings, or set security.require-encryption = false on the device.";
@@ -68,8 +65,54 @@ pub const NO_SCREENSHOT: &str = "Failed to take screenshot, please try again lat
 pub const NO_PRIVACY: &str = "Privacy mode is not supported by this device.";
 /// Details of a refused input block.
 pub const NO_BLOCK: &str = "Blocking the local keyboard and mouse is not supported by this device.";
+/// Answer to a screenshot request on a line that it would block for long.
+pub const SLOW_SCREENSHOT: &str = "Failed to take screenshot: this connection is too slow for it.";
+/// Title of notices about the picture.
+pub const VIDEO_TITLE: &str = "Picture";
 /// Title of notices about the keyboard and mouse of the target.
 pub const HID_TITLE: &str = "Keyboard and mouse";
+
+/// A message box with a close button (reference: session 7.5).
+pub fn notice(title: &str, text: String) -> Vec<u8> {
+    encode_message(Union::MessageBox(hbb::MessageBox {
+        msgtype: "custom-nook-nocancel-hasclose".into(),
+        title: title.into(),
+        text,
+        link: String::new(),
+    }))
+}
+
+/// Why there is no picture although all is connected: nothing that we encode is decoded. `had_one` says that the
+/// app took a codec back in this session, which it does when it failed to decode.
+pub fn no_codec(ours: CodecSet, theirs: CodecSet, had_one: bool) -> String {
+    const HANDS: &str = "Keyboard and mouse work.";
+    let apps = "a current RustDesk app for Windows, macOS, Linux, Android (arm) or iOS";
+    if ours.is_empty() {
+        return format!("No video encoder works on this device: run `kvmdesk probe` there. {HANDS}");
+    }
+    let (encoded, decoded) = (names(ours), names(theirs));
+    if had_one {
+        return format!(
+            "This app failed to decode {encoded}, and this device can encode nothing else that it decodes. Connect \
+             again; if it returns, turn hardware decoding off in the app's settings. {HANDS}"
+        );
+    }
+    format!(
+        "This device can encode {encoded} only; this app decodes {decoded}. Use {apps}, or install a GStreamer \
+         encoder for {} on the device. {HANDS}",
+        theirs.iter().map(Codec::name).collect::<Vec<_>>().join(" or ")
+    )
+}
+
+/// `VP8, VP9 and H.264`.
+fn names(codecs: CodecSet) -> String {
+    let names: Vec<_> = codecs.iter().map(Codec::name).collect();
+    match names.as_slice() {
+        [] => "nothing".into(),
+        [one] => (*one).into(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -77,13 +120,28 @@ mod tests {
 
     #[test]
     fn every_final_refusal_stops_the_automatic_reconnect() {
-        for text in [NO_H264, H264_WITHDRAWN, CLEAR_REFUSED, DIRECT_REFUSED, OFFLINE, NOT_ALLOWED] {
+        for text in [CLEAR_REFUSED, DIRECT_REFUSED, OFFLINE, NOT_ALLOWED] {
             assert!(is_final(text), "{text}");
         }
         assert!(is_final("Closed manually by the peer"));
         for text in [TIMEOUT, "", "The device restarts"] {
             assert!(!is_final(text), "{text}");
         }
+    }
+
+    #[test]
+    fn no_common_codec_is_told_in_words_that_help() {
+        let ours = CodecSet::of(&[Codec::H264]);
+        let theirs = CodecSet::of(&[Codec::Vp8, Codec::Vp9]);
+        let text = no_codec(ours, theirs, false);
+        assert!(
+            text.starts_with("This device can encode H.264 only; this app decodes VP8 and VP9."),
+            "{text}"
+        );
+        assert!(text.contains("encoder for VP8 or VP9"), "{text}");
+        assert!(no_codec(ours, theirs, true).contains("hardware decoding"));
+        assert!(no_codec(CodecSet::EMPTY, theirs, false).contains("kvmdesk probe"));
+        assert_eq!(names(CodecSet::all()), "VP8, VP9, AV1, H.264 and H.265");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::audio::format::EncodedAudio;
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::seal::SessionKey;
 use crate::input::event::InputEvent;
@@ -112,6 +113,15 @@ pub enum Input<'a> {
     HidNotice(&'a str),
     /// Bytes waiting to go out, in bytes: the measure of a slow line.
     Backlog(usize),
+    /// A packet of the sound that was asked for.
+    Sound(EncodedAudio),
+    /// The answer to [`Event::ScreenshotWanted`].
+    Screenshot {
+        /// As it was asked for.
+        sid: &'a str,
+        /// The PNG file, or a sentence about why there is none.
+        png: Result<Vec<u8>, String>,
+    },
     /// Video that was transmitted has been thrown away on the way out: key frames must come.
     VideoLost,
     /// The agent ends this session; the text becomes `close_reason`.
@@ -136,6 +146,10 @@ pub enum Output {
         /// Whether it is a key frame.
         is_keyframe: bool,
     },
+    /// Send a sound packet, if it does not have to wait long; late sound stays late (reference: session 4).
+    TransmitSound(Bytes),
+    /// Send a payload of many megabytes at most; one at a time.
+    TransmitBulk(Bytes),
     /// From now on every frame in both directions is sealed with this key.
     Seal(SessionKey),
     /// Something happened that the driver acts on.
@@ -154,13 +168,29 @@ pub enum Output {
 pub enum Event {
     /// Ask the gate whether this login is good, then feed [`Input::Verdict`].
     LoginAsked(LoginAttempt),
-    /// Logged in: raise the frame limit, subscribe to the displays, note the session.
+    /// Logged in: raise the frame limit, note the session. Displays to subscribe to follow.
     LoggedIn {
         /// The first wish for every display.
         request: VideoRequest,
     },
     /// The controller's wish changed.
     VideoWanted(VideoRequest),
+    /// The controller begins or ends to watch a display: subscribe to it, or end the subscription.
+    DisplayShown {
+        /// Display index, from 0.
+        index: usize,
+        /// Whether it is watched from now on.
+        is_shown: bool,
+    },
+    /// Listen to the sound of this display from now on, or to none.
+    SoundWanted(Option<usize>),
+    /// Take a picture of a display, then feed [`Input::Screenshot`]. One at a time.
+    ScreenshotWanted {
+        /// Display index, from 0.
+        index: usize,
+        /// To be given back with the answer.
+        sid: String,
+    },
     /// A key frame is needed on a display.
     KeyframeWanted {
         /// Display index, from 0.

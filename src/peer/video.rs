@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::video::format::Resolution;
-use crate::video::frame::{Codec, EncodedFrame};
+use crate::video::frame::{Codec, CodecSet, EncodedFrame};
 
 /// A key frame that does not come is asked for again after this.
 pub const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -24,15 +24,32 @@ pub enum Admission {
     /// Send it.
     Send,
     /// Leave it out.
-    Drop,
+    Drop(Reason),
     /// It has another size than announced and is newer: announce its size, then send it.
     Resize,
+}
+
+/// Why a frame is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The controller does not look at this display.
+    NotWatched,
+    /// A key frame must come first.
+    AwaitingKeyframe,
+    /// The controller acknowledges frames and is behind.
+    Unacknowledged,
+    /// It was captured before the size changed.
+    OldSize,
+    /// The controller does not decode it.
+    Undecodable,
 }
 
 #[derive(Debug)]
 struct Stream {
     is_shown: bool,
     needs_key: bool,
+    /// What the controller's decoder was built for.
+    codec: Option<Codec>,
     next_sequence: Option<u64>,
     asked_at: Instant,
     /// When the announced size last changed; frames captured before it may still have the old one.
@@ -51,6 +68,8 @@ pub struct Video {
     epoch: Option<Instant>,
     last_pts: i64,
     wanted: Vec<usize>,
+    /// What changed about who is watched.
+    shown: Vec<(usize, bool)>,
 }
 
 impl Video {
@@ -60,6 +79,7 @@ impl Video {
         let stream = |index| Stream {
             is_shown: index == 0,
             needs_key: true,
+            codec: None,
             next_sequence: None,
             asked_at: now,
             resized_at: None,
@@ -72,7 +92,13 @@ impl Video {
             epoch: None,
             last_pts: -1,
             wanted: vec![],
+            shown: if displays > 0 { vec![(0, true)] } else { vec![] },
         }
+    }
+
+    /// Displays that are or are no longer watched, in this order; call after every input.
+    pub fn take_shown(&mut self) -> Vec<(usize, bool)> {
+        std::mem::take(&mut self.shown)
     }
 
     /// Displays of which a key frame is needed now; call after every input.
@@ -96,8 +122,21 @@ impl Video {
     pub fn show(&mut self, index: usize, is_shown: bool, now: Instant) {
         let Some(stream) = self.streams.get_mut(index) else { return };
         let was_shown = std::mem::replace(&mut stream.is_shown, is_shown);
+        if is_shown != was_shown {
+            self.shown.push((index, is_shown));
+        }
         if is_shown && !was_shown {
             self.require_key(index, now);
+        }
+    }
+
+    /// Of the displays that are watched, those whose newest frame is none of `decodes` any more wait for a key frame.
+    pub fn withdrawn(&mut self, decodes: CodecSet, now: Instant) {
+        for index in 0..self.streams.len() {
+            let codec = self.streams.get(index).and_then(|stream| stream.codec);
+            if self.is_shown(index) && codec.is_some_and(|codec| !decodes.contains(codec)) {
+                self.require_key(index, now);
+            }
         }
     }
 
@@ -126,33 +165,46 @@ impl Video {
         }
     }
 
-    /// Judges a frame of a display that is announced with this size.
+    /// Judges a frame of a display that is announced with this size. `is_decodable`: the controller knows its codec.
     pub fn admit(
         &mut self,
         index: usize,
         frame: &EncodedFrame,
+        is_decodable: bool,
         announced: Resolution,
         now: Instant,
     ) -> Admission {
         let has_room = self.has_room(now);
-        let Some(stream) = self.streams.get_mut(index).filter(|s| s.is_shown) else { return Admission::Drop };
-        let is_gap = stream.next_sequence.is_some_and(|next| next != frame.sequence);
+        let Some(stream) = self.streams.get_mut(index).filter(|s| s.is_shown) else {
+            return Admission::Drop(Reason::NotWatched);
+        };
+        if !is_decodable {
+            // A key frame in another codec will come by itself; nothing else may go before it.
+            stream.needs_key = true;
+            return Admission::Drop(Reason::Undecodable);
+        }
+        let is_gap = stream.next_sequence.is_some_and(|next| next != frame.sequence)
+            || stream.codec.is_some_and(|codec| codec != frame.codec);
         stream.next_sequence = Some(frame.sequence.wrapping_add(1));
         if !frame.is_keyframe {
             let fits = frame.resolution == announced;
-            if (is_gap || !has_room || !fits) && !stream.needs_key {
-                self.require_key(index, now);
-                return Admission::Drop;
+            if stream.needs_key {
+                return Admission::Drop(Reason::AwaitingKeyframe);
             }
-            return if stream.needs_key { Admission::Drop } else { Admission::Send };
+            if is_gap || !has_room || !fits {
+                self.require_key(index, now);
+                let late = if fits { Reason::Unacknowledged } else { Reason::OldSize };
+                return Admission::Drop(if is_gap { Reason::AwaitingKeyframe } else { late });
+            }
+            return Admission::Send;
         }
         if !has_room {
             self.require_key(index, now);
-            return Admission::Drop;
+            return Admission::Drop(Reason::Unacknowledged);
         }
         if frame.resolution != announced {
             let is_old = stream.resized_at.is_some_and(|at| frame.captured_at < at);
-            return if is_old { Admission::Drop } else { Admission::Resize };
+            return if is_old { Admission::Drop(Reason::OldSize) } else { Admission::Resize };
         }
         Admission::Send
     }
@@ -163,14 +215,15 @@ impl Video {
             && frame.is_keyframe
         {
             stream.needs_key = false;
+            stream.codec = Some(frame.codec);
             self.wanted.retain(|wanted| *wanted != index);
             if std::mem::take(&mut stream.repeats_key) {
                 stream.repeat_at = Some(now + REPEAT_AFTER);
             }
         }
         if let Some((count, since)) = &mut self.unacknowledged {
-            if *count == 0 {
-                *since = now;
+            if *count == 0 || *count >= ACK_WINDOW {
+                (*count, *since) = (0, now);
             }
             *count += 1;
         }
@@ -188,18 +241,18 @@ impl Video {
         }
     }
 
-    fn has_room(&mut self, now: Instant) -> bool {
-        match &mut self.unacknowledged {
-            Some((count, since)) if *count >= ACK_WINDOW => {
-                // A lost acknowledgement must not freeze the picture for ever.
-                if now.saturating_duration_since(*since) < ACK_LIMIT {
-                    return false;
-                }
-                *count = 0;
-                true
-            }
-            _ => true,
-        }
+    /// Whether a controller that acknowledges has done so. A lost acknowledgement must not freeze the picture for
+    /// ever.
+    pub fn has_room(&self, now: Instant) -> bool {
+        !self.unacknowledged.is_some_and(|(count, since)| {
+            count >= ACK_WINDOW && now.saturating_duration_since(since) < ACK_LIMIT
+        })
+    }
+
+    /// When [`Video::has_room`] changes by time alone.
+    pub fn room_at(&self, now: Instant) -> Option<Instant> {
+        let (_, since) = self.unacknowledged.filter(|(count, _)| *count >= ACK_WINDOW)?;
+        Some(since + ACK_LIMIT).filter(|at| *at > now)
     }
 
     /// When something is due here.

@@ -3,22 +3,20 @@
 
 #![allow(clippy::disallowed_methods, reason = "an edge: it tells the machine the time")]
 
-use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::audio::format::EncodedAudio;
 use crate::crypto::seed::Seed;
 use crate::hid::writer::{HidHandle, HidHealth, HidWriter};
-use crate::media::audio::AudioHandle;
-use crate::media::pipeline::{FrameSubscription, VideoHandle};
+use crate::media::audio::{AudioHandle, AudioSubscription};
+use crate::media::pipeline::VideoHandle;
 use crate::net::stream::{Arrival, MessageReader, MessageWriter, Route};
 use crate::peer::gate::{LoginAttempt, Verdict};
 use crate::peer::machine::{
@@ -27,9 +25,16 @@ use crate::peer::machine::{
 use crate::video::frame::EncodedFrame;
 
 use super::outbox::{Item, Outbox, Pushed};
+use super::senses::{Pictures, Shot, next_shot, next_sound, shoot};
+use super::stats::{Meter, SessionStats};
+use super::wait::{boxed, changed, first, stopped};
 
 /// What was transmitted before the end has so long to go out.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+/// Sound that waited so long is not sent: late sound stays late (reference: session 4).
+const LATE_SOUND: Duration = Duration::from_secs(1);
+/// Between two tellings of [`SessionHost::stats`].
+const STATS_EVERY: Duration = Duration::from_secs(1);
 
 /// A picture source with its own input sink.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ pub trait SessionHost: Send + Sync {
     fn noticed(&self, session: u64, what: &crate::input::event::InputEvent);
     /// The server's copy of our key may be wrong.
     fn key_not_confirmed(&self);
+    /// What it does, each second while it is logged in.
+    fn stats(&self, _session: u64, _stats: &SessionStats) {}
     /// It is over.
     fn closed(&self, session: u64, reason: &CloseReason);
 }
@@ -82,16 +89,23 @@ pub async fn run(
     let outbox = Arc::new(Outbox::default());
     let mut writing = Writing(tokio::spawn(write_all(writer, outbox.clone())));
     let (end_sender, mut end) = watch::channel(None);
+    let now = Instant::now();
+    let sound = displays.iter().map(|d| d.audio.is_some()).collect();
+    let controller = arrival.controller;
     let mut drive = Drive {
         session,
-        peer: Peer::new(settings, opening, arrival.controller, seen, Instant::now(), Seed::from_system()),
+        peer: Peer::with_sound(settings, opening, controller, seen, sound, now, Seed::from_system()),
         outbox,
         host,
-        displays,
         attempt: None,
         end: Some(end_sender),
-        subscriptions: vec![],
+        pictures: Pictures::new(displays.len()),
+        sound: None,
+        shots: JoinSet::new(),
+        displays,
         handles: vec![],
+        meter: Meter::new(now),
+        stats_at: None,
     };
     for index in 0..healths.len() {
         drive.notice(index, &mut healths);
@@ -101,16 +115,23 @@ pub async fn run(
             ControlFlow::Continue(at) => at,
             ControlFlow::Break(reason) => break reason,
         };
+        let now = Instant::now();
+        drive.pictures.hold(|index| drive.peer.can_take_frame(index, now));
         let happened = tokio::select! {
             text = changed(&mut end) => Happened::End(text.unwrap_or_default()),
             _ = stopped(&mut shutdown) => Happened::End(String::new()),
             payload = reader.next() => Happened::Received(payload),
             result = &mut writing.0 => Happened::WriterGone(result.unwrap_or_else(|e| Err(io::Error::other(e)))),
-            (index, frame) = first(drive.subscriptions.iter_mut().map(|s| boxed(s.next()))) => {
+            (index, frame) = drive.pictures.next() => {
                 Happened::Frame(index, frame)
             }
-            (index, _) = first(states.iter_mut().map(|s| boxed(changed(s)))) => Happened::State(index),
-            (index, _) = first(healths.iter_mut().map(|h| boxed(changed(h)))) => Happened::Health(index),
+            (index, _) = first(states.iter_mut().map(|s| boxed(changed(s))).enumerate()) => Happened::State(index),
+            (index, _) = first(healths.iter_mut().map(|h| boxed(changed(h))).enumerate()) => {
+                Happened::Health(index)
+            }
+            packet = next_sound(&mut drive.sound) => Happened::Sound(packet),
+            shot = next_shot(&mut drive.shots) => Happened::Shot(shot),
+            () = drive.outbox.drained() => Happened::Drained,
             () = tokio::time::sleep_until(at.into()) => Happened::Due,
         };
         drive.feed(Input::Backlog(drive.outbox.backlog()));
@@ -134,11 +155,18 @@ pub async fn run(
                 }
             }
             Happened::Health(index) => drive.notice(index, &mut healths),
-            Happened::Due => drive.feed(Input::Timeout),
+            Happened::Sound(Some(packet)) => drive.feed(Input::Sound(packet)),
+            Happened::Sound(None) => drive.sound = None,
+            Happened::Shot(Shot { sid, png }) => drive.feed(Input::Screenshot { sid: &sid, png }),
+            Happened::Drained => {}
+            Happened::Due => {
+                drive.feed(Input::Timeout);
+                drive.tell_stats();
+            }
         }
     };
     drive.handles.clear();
-    drive.subscriptions.clear();
+    (drive.pictures, drive.sound) = (Pictures::new(0), None);
     drive.outbox.close();
     if !writing.0.is_finished() && tokio::time::timeout(FLUSH_LIMIT, &mut writing.0).await.is_err() {
         tracing::debug!(session, "the line took no farewell");
@@ -175,6 +203,10 @@ enum Happened {
     Frame(usize, Option<EncodedFrame>),
     State(usize),
     Health(usize),
+    Sound(Option<EncodedAudio>),
+    Shot(Shot),
+    /// Nothing waits to go out any more.
+    Drained,
     End(String),
     WriterGone(io::Result<()>),
     Due,
@@ -188,8 +220,12 @@ struct Drive {
     displays: Vec<Display>,
     attempt: Option<LoginAttempt>,
     end: Option<watch::Sender<Option<String>>>,
-    subscriptions: Vec<FrameSubscription>,
+    pictures: Pictures,
+    sound: Option<AudioSubscription>,
+    shots: JoinSet<Shot>,
     handles: Vec<HidHandle>,
+    meter: Meter,
+    stats_at: Option<Instant>,
 }
 
 impl Drive {
@@ -237,17 +273,33 @@ impl Drive {
                         self.feed(Input::VideoLost);
                     }
                 }
+                Output::TransmitSound(message) => self.outbox.push_sound(message, Instant::now()),
+                Output::TransmitBulk(message) => self.outbox.push_bulk(message),
                 Output::Seal(key) => {
                     reader.seal(key.clone());
                     self.outbox.push_seal(key);
                 }
-                Output::Event(Event::Closed(reason)) => return ControlFlow::Break(reason),
+                Output::Event(Event::Closed(reason)) => {
+                    self.outbox.wake();
+                    return ControlFlow::Break(reason);
+                }
                 Output::Event(event) => self.handle_event(event, reader),
                 Output::Timeout { at, why } => {
+                    self.outbox.wake();
                     tracing::trace!(session = self.session, why, "waiting");
-                    return ControlFlow::Continue(at);
+                    return ControlFlow::Continue(self.stats_at.map_or(at, |stats_at| at.min(stats_at)));
                 }
             }
+        }
+    }
+
+    /// Tells the house what this session does, once a second.
+    fn tell_stats(&mut self) {
+        let now = Instant::now();
+        if self.stats_at.is_some_and(|at| at <= now) {
+            self.stats_at = Some(now + STATS_EVERY);
+            let stats = self.meter.read(self.peer.tally(), now);
+            self.host.stats(self.session, &stats);
         }
     }
 
@@ -264,14 +316,29 @@ impl Drive {
                     self.host.logged_in(self.session, &attempt, end);
                 }
                 self.handles = self.displays.iter().map(|d| d.hid.open_session()).collect();
-                self.subscriptions = self.displays.iter().map(|d| d.video.subscribe(request)).collect();
+                self.pictures.update(request);
+                self.stats_at = Some(Instant::now() + STATS_EVERY);
             }
-            Event::VideoWanted(request) => self.subscriptions.iter().for_each(|s| s.update(request)),
-            Event::KeyframeWanted { index } => {
-                if let Some(subscription) = self.subscriptions.get(index) {
-                    subscription.request_keyframe();
+            Event::VideoWanted(request) => self.pictures.update(request),
+            Event::DisplayShown { index, is_shown } => {
+                if let Some(display) = self.displays.get(index) {
+                    self.pictures.show(index, &display.video, is_shown);
                 }
             }
+            Event::SoundWanted(index) => {
+                let source = index.and_then(|index| self.displays.get(index)?.audio.as_ref());
+                self.sound = source.map(AudioHandle::subscribe);
+            }
+            Event::ScreenshotWanted { index, sid } => match self.displays.get(index) {
+                Some(display) if !self.outbox.has_bulk() => {
+                    shoot(&mut self.shots, display.video.clone(), sid);
+                }
+                Some(_) | None => {
+                    let why = "the one before is still on its way".to_owned();
+                    self.feed(Input::Screenshot { sid: &sid, png: Err(why) });
+                }
+            },
+            Event::KeyframeWanted { index } => self.pictures.request_keyframe(index),
             Event::Hands { index, event } => {
                 let Some(handle) = self.handles.get(index) else { return };
                 self.host.noticed(self.session, &event);
@@ -288,9 +355,15 @@ impl Drive {
 async fn write_all(mut writer: MessageWriter, outbox: Arc<Outbox>) -> io::Result<()> {
     while let Some(item) = outbox.next().await {
         match item {
+            Item::Sound(_, since) if since.elapsed() > LATE_SOUND => {}
+            Item::Sound(message, _) => writer.send(&[&message]).await?,
             Item::Seal(key) => writer.seal(key),
-            Item::Control(message) => writer.send(&[&message]).await?,
-            Item::Video([head, payload, tail]) => writer.send(&[&head, &payload, &tail]).await?,
+            Item::Control(message) | Item::Bulk(message) => writer.send(&[&message]).await?,
+            Item::Video([head, payload, tail]) => {
+                // The ping that acknowledges a frame follows it in the same breath.
+                let next = outbox.next_small();
+                writer.send_both(&[&head, &payload, &tail], next.as_deref()).await?;
+            }
         }
     }
     Ok(())
@@ -305,40 +378,4 @@ fn reason_of(error: &io::Error) -> CloseReason {
     } else {
         CloseReason::LeftByController(format!("the connection broke: {error}"))
     }
-}
-
-/// The next value of a watch; never, once its sender is gone. Cancellation-safe.
-async fn changed<T: Clone>(receiver: &mut watch::Receiver<T>) -> T {
-    if receiver.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    // Seen is what `borrow_and_update` shows; the callers that need the value as it is then read it again.
-    receiver.borrow().clone()
-}
-
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    if shutdown.wait_for(|is_stopping| *is_stopping).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> Boxed<'a, T> {
-    Box::pin(future)
-}
-
-/// The first of several futures that is ready, with its place; never, if there are none. Cancellation-safe if they
-/// are.
-async fn first<'a, T>(futures: impl Iterator<Item = Boxed<'a, T>>) -> (usize, T) {
-    let mut futures: Vec<_> = futures.collect();
-    std::future::poll_fn(move |context| {
-        for (index, future) in futures.iter_mut().enumerate() {
-            if let Poll::Ready(value) = future.as_mut().poll(context) {
-                return Poll::Ready((index, value));
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -2,3 +2,6 @@
 
 pub mod driver;
 mod outbox;
+mod senses;
+pub mod stats;
+mod wait;

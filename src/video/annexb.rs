@@ -37,7 +37,15 @@ pub fn unit_type(unit: &[u8]) -> u8 {
 
 /// First start code in `bytes`: where the unit before it ends, and where the unit behind it begins.
 fn find_start(bytes: &[u8]) -> Option<(usize, usize)> {
-    let at = bytes.windows(3).position(|w| w == [0, 0, 1])?;
+    // The third byte of a start code is 1: any byte above rules out three places at once.
+    let mut at = 0;
+    loop {
+        match *bytes.get(at + 2)? {
+            0 => at += 1,
+            1 if bytes[at..at + 2] == [0, 0] => break,
+            _ => at += 3,
+        }
+    }
     // Zeros in front of 00 00 01 are the fourth byte of a long start code or trailing zeros, never payload.
     let zeros = bytes[..at].iter().rev().take_while(|b| **b == 0).count();
     Some((at - zeros, at + 3))
@@ -101,7 +109,7 @@ pub fn parse_sps(unit: &[u8]) -> Option<SpsInfo> {
     }
     // The fields we need lie in the first bytes; a longer unit is nonsense or an extension we do not know.
     let payload = unescape(unit.get(1..unit.len().min(512))?);
-    let mut r = BitReader { bytes: &payload, at: 0 };
+    let mut r = BitReader::new(&payload);
     let profile = r.bits(8)? as u8;
     r.bits(8)?;
     let level = r.bits(8)? as u8;
@@ -183,7 +191,7 @@ pub fn parse_sps(unit: &[u8]) -> Option<SpsInfo> {
 }
 
 /// Takes the emulation prevention bytes out.
-fn unescape(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut zeros = 0;
     for &b in bytes {
@@ -197,13 +205,20 @@ fn unescape(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-struct BitReader<'a> {
+/// Reads bit by bit, the highest one first.
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl BitReader<'_> {
-    fn bits(&mut self, count: u32) -> Option<u32> {
+impl<'a> BitReader<'a> {
+    /// At the first bit of `bytes`.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The next `count` bits, 32 at most; `None` at the end.
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
         let mut value = 0u32;
         for _ in 0..count {
             let byte = *self.bytes.get(self.at / 8)?;
@@ -214,7 +229,7 @@ impl BitReader<'_> {
     }
 
     /// Unsigned Exp-Golomb (also good for skipping signed ones).
-    fn unsigned(&mut self) -> Option<u32> {
+    pub(crate) fn unsigned(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bits(1)? == 0 {
             zeros += 1;

@@ -69,12 +69,14 @@ pub enum PixelFormat {
     Rgb565,
     /// `GREY`: luma alone, 1 byte a pixel.
     Grey,
+    /// `MJPG` or `JPEG`: one JPEG a picture, of varying length.
+    Mjpeg,
 }
 
 impl PixelFormat {
     /// Every layout, in the order in which they are tried on a device: luma and chroma before RGB, which has to be
-    /// multiplied out; last what has fewer colours.
-    pub const ALL: [Self; 19] = [
+    /// multiplied out, before JPEG, which has to be decoded; last what has fewer colours.
+    pub const ALL: [Self; 20] = [
         Self::Nv12,
         Self::Yuyv,
         Self::Uyvy,
@@ -92,6 +94,7 @@ impl PixelFormat {
         Self::Rgbx32,
         Self::Xrgb32,
         Self::Xbgr32,
+        Self::Mjpeg,
         Self::Rgb565,
         Self::Grey,
     ];
@@ -118,6 +121,7 @@ impl PixelFormat {
             Self::Xbgr32 => *b"RX24",
             Self::Rgb565 => *b"RGBP",
             Self::Grey => *b"GREY",
+            Self::Mjpeg => *b"MJPG",
         }
     }
 

@@ -147,7 +147,9 @@ impl Replay {
                 return;
             }
             match self.peer.poll_output() {
-                Output::Transmit(bytes) => self.say(&bytes),
+                Output::Transmit(bytes) | Output::TransmitSound(bytes) | Output::TransmitBulk(bytes) => {
+                    self.say(&bytes);
+                }
                 Output::TransmitVideo { head, payload, tail, is_keyframe } => {
                     let whole = [&head[..], &payload[..], &tail[..]].concat();
                     let union = decode_message(&whole).unwrap().union.unwrap();
@@ -184,6 +186,7 @@ impl Replay {
                 self.peer.handle_input(Input::Verdict(verdict), self.now);
             }
             Event::LoggedIn { .. } => self.is_logged_in = true,
+            Event::DisplayShown { .. } | Event::SoundWanted(_) | Event::ScreenshotWanted { .. } => {}
             Event::VideoWanted(request) => self.effects.push(Effect::Wanted(request)),
             Event::KeyframeWanted { index } => self.effects.push(Effect::Keyframe(index)),
             Event::Hands { index, event } => {

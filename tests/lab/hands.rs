@@ -32,7 +32,7 @@ fn keys(events: &[Event]) -> Vec<(u16, i32)> {
 
 /// Waits for exactly these key events.
 fn expect_keys(session: &mut Session<'_>, from: &mut Recording<'_>, what: &str, wanted: &[(u16, i32)]) {
-    let events = session.until(what, || from.take_if(|events| keys(events).len() >= wanted.len()));
+    let events = session.until(what, |_| from.take_if(|events| keys(events).len() >= wanted.len()));
     assert_eq!(keys(&events), wanted, "{what}");
     say(&format!("ok: {what}"));
 }
@@ -61,7 +61,7 @@ pub fn keys_arrive(session: &mut Session<'_>, keyboard: &mut Recording<'_>) {
         let strokes = strokes(&keys(events));
         strokes.typed.len() >= wanted.len() && strokes.held.is_empty()
     };
-    let events = session.until("text", || keyboard.take_if(is_done));
+    let events = session.until("text", |_| keyboard.take_if(is_done));
     assert_eq!(strokes(&keys(&events)).typed, wanted, "text: {events:?}");
     say("ok: text");
 }
@@ -116,7 +116,7 @@ pub fn pointer_arrives(session: &mut Session<'_>, pointer: &mut Recording<'_>) {
             (x, y)
         };
         let is_there = |(x, y): (i32, i32)| (x - wanted.0).abs() <= 1 && (y - wanted.1).abs() <= 1;
-        let events = session.until(name, || pointer.take_if(|events| is_there(step_on(place, events))));
+        let events = session.until(name, |_| pointer.take_if(|events| is_there(step_on(place, events))));
         place = step_on(place, &events);
         assert!(events.iter().all(|e| e.0 == EV_ABS), "{name}: nothing but positions: {events:?}");
     }
@@ -143,7 +143,7 @@ pub fn pointer_arrives(session: &mut Session<'_>, pointer: &mut Recording<'_>) {
             let is_turn = |e: &&Event| e.0 == EV_REL && (e.1 == 8 || e.1 == 6);
             events.iter().filter(is_turn).map(|e| (e.1, e.2)).collect()
         };
-        let events = session.until(name, || pointer.take_if(|events| !turns(events).is_empty()));
+        let events = session.until(name, |_| pointer.take_if(|events| !turns(events).is_empty()));
         assert_eq!(turns(&events), [(code, wanted)], "wheel {name}");
     }
     say("ok: the wheel in four directions");
@@ -181,7 +181,7 @@ pub fn cable_may_be_pulled(
     pointer: &mut Recording<'_>,
 ) {
     session.app.map_key(key::A.into(), true).unwrap();
-    session.until("key held", || keyboard.take_if(|events| keys(events) == [(key::A, 1)]));
+    session.until("key held", |_| keyboard.take_if(|events| keys(events) == [(key::A, 1)]));
     session.in_guest("lab cable off");
     session.app.map_click(key::B.into()).unwrap();
     session.app.type_text("lost").unwrap();
@@ -191,8 +191,8 @@ pub fn cable_may_be_pulled(
     say("ok: a pulled cable is noticed");
 
     session.in_guest("lab cable on");
-    session.until("the computer's keyboard again", || (keyboard.relistened() == 1).then_some(()));
-    session.until("the computer's pointer again", || (pointer.relistened() == 1).then_some(()));
+    session.until("the computer's keyboard again", |_| (keyboard.relistened() == 1).then_some(()));
+    session.until("the computer's pointer again", |_| (pointer.relistened() == 1).then_some(()));
     // Until the daemon knows that the computer is back it throws away what is typed, so it is typed more than once.
     let give_up = Instant::now() + PATIENCE;
     let events = loop {

@@ -14,7 +14,7 @@ mkdir -p "$tree"/{bin,sbin,usr/bin,usr/lib,lib64,proc,sys,dev,tmp,run,etc,host}
 
 # The board (vivid is its HDMI receiver, dummy_hcd its USB device controller), the computer at the other end of the
 # cable (usbhid, hid-generic, evdev), and what the guest itself needs.
-modules="vivid dummy_hcd libcomposite usb_f_hid usbhid hid-generic evdev configfs virtio_pci virtio_net virtio_rng 9p 9pnet_virtio"
+modules="vivid snd-aloop dummy_hcd libcomposite usb_f_hid usbhid hid-generic evdev configfs virtio_pci virtio_net virtio_rng 9p 9pnet_virtio"
 cd "$KERNEL_DIR/lib/modules/$release"
 for module in $modules; do
   modprobe -d "$KERNEL_DIR" -S "$release" --show-depends -a "$module" || echo "lab: no module $module" >&2

@@ -23,7 +23,7 @@ const BARS: [[u8; 3]; 8] = [
 const TOLERANCE: u8 = 20;
 
 /// Whether the picture shows the bars. Looked at in the lower half: vivid writes text into the upper one.
-fn shows_bars(picture: &Picture) -> bool {
+pub fn shows_bars(picture: &Picture) -> bool {
     let bar = picture.width / 8;
     BARS.iter().enumerate().all(|(number, wanted)| {
         let seen = picture.mean(number * bar + bar / 2 - 4, picture.height * 3 / 4, 8, 8);

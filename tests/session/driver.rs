@@ -13,7 +13,7 @@ use kvmdesk::hid::backend::recording::{RecordedReports, Recording};
 use kvmdesk::hid::writer::{HidSettings, HidWriter};
 use kvmdesk::input::event::InputEvent;
 use kvmdesk::media::encode::encoders::Encoders;
-use kvmdesk::media::pipeline::{Pipeline, SourceSettings, VideoSettings};
+use kvmdesk::media::pipeline::{MaxSize, Pipeline, SourceSettings, VideoSettings};
 use kvmdesk::net::stream::{Arrival, MessageReader, MessageStream, MessageWriter, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
 use kvmdesk::peer::machine::{CloseReason, PeerSettings};
@@ -116,7 +116,7 @@ impl Bench {
         let (near, far) = tokio::io::duplex(buffer);
         let (_card, card) = watch::channel(TestCard::default());
         let pipeline = Pipeline::spawn(
-            VideoSettings { source: SourceSettings::Pattern, max_fps: 30 },
+            VideoSettings { source: SourceSettings::Pattern, max_fps: 30, max_size: MaxSize::Source },
             card,
             Encoders::of_this_machine(),
         );

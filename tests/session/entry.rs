@@ -240,22 +240,6 @@ fn other_session_types_get_their_own_refusal() {
 }
 
 #[test]
-fn a_controller_without_h264_is_told_so() {
-    let mut rig = Rig::sealed();
-    rig.take_seen();
-    let request = hbb::LoginRequest { option: None, ..rig.login(PASSWORD) };
-    rig.send(Union::LoginRequest(request));
-    let text = rig.refusal();
-    assert!(text.contains("H.264") && texts::is_final(&text) && rig.requests.is_empty());
-    let mut rig = Rig::watching();
-    let decoding = Some(hbb::SupportedDecoding { ability_vp9: 1, ..Default::default() });
-    rig.send_misc(Misc::Option(hbb::OptionMessage { supported_decoding: decoding, ..Default::default() }));
-    let text = rig.refusal();
-    assert!(text.contains("H.264") && texts::is_final(&text));
-    assert_eq!(rig.closed, Some(CloseReason::Refused(text)));
-}
-
-#[test]
 fn pings_come_each_second_and_only_after_an_echo() {
     let mut rig = Rig::watching();
     rig.seconds(10);

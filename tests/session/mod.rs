@@ -5,9 +5,13 @@
     reason = "the generated unions are large and a test looks for few of their arms"
 )]
 
+mod codecs;
 mod driver;
 mod entry;
 mod hands;
+mod line;
+mod many;
 mod model;
 mod picture;
 mod rig;
+mod sound;

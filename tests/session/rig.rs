@@ -69,6 +69,10 @@ pub struct Rig {
     pub seen: Vec<Union>,
     pub hands: Vec<InputEvent>,
     pub wanted: Vec<usize>,
+    /// The displays that are subscribed to.
+    pub shown: BTreeSet<usize>,
+    pub listens_to: Option<usize>,
+    pub shots: Vec<(usize, String)>,
     pub requests: Vec<VideoRequest>,
     pub key_not_confirmed: u32,
     pub closed: Option<CloseReason>,
@@ -92,9 +96,21 @@ impl Rig {
     }
 
     pub fn seeded(settings: PeerSettings, opening: Opening, displays: Vec<DisplayState>, seed: u8) -> Self {
+        Self::sounding(settings, opening, displays, vec![], seed)
+    }
+
+    /// With sound on some of the displays.
+    pub fn sounding(
+        settings: PeerSettings,
+        opening: Opening,
+        displays: Vec<DisplayState>,
+        sound: Vec<bool>,
+        seed: u8,
+    ) -> Self {
         let now = Instant::now();
         let address = "10.0.0.7:5000".parse().unwrap();
-        let peer = Peer::new(settings, opening, address, displays, now, Seed::from_bytes([seed; 32]));
+        let seed = Seed::from_bytes([seed; 32]);
+        let peer = Peer::with_sound(settings, opening, address, displays, sound, now, seed);
         let hash = PasswordHash::new(PASSWORD, SALT);
         let mut rig = Self {
             peer,
@@ -106,6 +122,9 @@ impl Rig {
             seen: vec![],
             hands: vec![],
             wanted: vec![],
+            shown: BTreeSet::new(),
+            listens_to: None,
+            shots: vec![],
             requests: vec![],
             key_not_confirmed: 0,
             closed: None,
@@ -239,9 +258,13 @@ impl Rig {
     }
 
     pub fn frame_of(&mut self, index: usize, is_keyframe: bool, resolution: Resolution) {
+        self.frame_in(Codec::H264, index, is_keyframe, resolution);
+    }
+
+    pub fn frame_in(&mut self, codec: Codec, index: usize, is_keyframe: bool, resolution: Resolution) {
         let frame = EncodedFrame {
             data: Bytes::from(vec![0x65; 500]),
-            codec: Codec::H264,
+            codec,
             is_keyframe,
             captured_at: self.now,
             sequence: self.next_sequence,
@@ -319,13 +342,17 @@ impl Rig {
                 assert!(matches!(output, Output::Timeout { .. }), "after the close: {output:?}");
             }
             match output {
-                Output::Transmit(message) => self.receive(&message),
+                Output::Transmit(message) | Output::TransmitBulk(message) => self.receive(&message),
+                Output::TransmitSound(message) => {
+                    assert!(self.listens_to.is_some(), "sound that nobody wants");
+                    self.receive(&message);
+                }
                 Output::TransmitVideo { head, payload, tail, is_keyframe } => {
                     assert!(self.is_open, "video before login");
                     let message = [&head[..], &payload, &tail].concat();
                     self.receive(&message);
                     let Some(Union::VideoFrame(video)) = self.seen.last() else { panic!("no video") };
-                    let Some(hbb::video_frame::Union::H264s(frames)) = &video.union else { panic!() };
+                    let frames = frames_of(video);
                     assert_eq!(frames.frames.len(), 1);
                     let frame = &frames.frames[0];
                     assert_eq!((frame.key, &frame.data), (is_keyframe, &payload));
@@ -364,6 +391,13 @@ impl Rig {
             }
             Event::VideoWanted(request) => self.requests.push(request),
             Event::KeyframeWanted { index } => self.wanted.push(index),
+            Event::DisplayShown { index, is_shown } => {
+                assert!(self.is_open, "a display before login");
+                let is_new = if is_shown { self.shown.insert(index) } else { self.shown.remove(&index) };
+                assert!(is_new, "told twice");
+            }
+            Event::SoundWanted(index) => self.listens_to = index,
+            Event::ScreenshotWanted { index, sid } => self.shots.push((index, sid)),
             Event::Hands { event, .. } => {
                 assert!(self.is_open, "hands before login");
                 match &event {
@@ -415,6 +449,15 @@ impl Rig {
             };
             self.peer.handle_input(Input::Payload(&payload), self.now);
         }
+    }
+}
+
+/// The frames in a message, whatever their codec.
+pub fn frames_of(video: &hbb::VideoFrame) -> &hbb::EncodedVideoFrames {
+    use hbb::video_frame::Union as V;
+    match &video.union {
+        Some(V::Vp8s(f) | V::Vp9s(f) | V::Av1s(f) | V::H264s(f) | V::H265s(f)) => f,
+        other => panic!("no video: {other:?}"),
     }
 }
 

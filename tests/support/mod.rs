@@ -5,5 +5,6 @@
 pub mod chip;
 pub mod controller;
 pub mod hidlog;
+pub mod link;
 pub mod procs;
 pub mod transcript;

@@ -1,9 +1,11 @@
 use super::*;
 use crate::agent::store::Store;
 use crate::crypto::seed::Seed;
+use crate::video::card::TestCard;
 
 struct House {
     sessions: Sessions,
+    card: watch::Receiver<TestCard>,
     store: Store,
     _dir: tempfile::TempDir,
 }
@@ -15,10 +17,15 @@ fn house(permanent: Option<&str>) -> House {
     let store = Store::open(dir.path()).unwrap();
     let hash = permanent.map(|p| PasswordHash::new(p, SALT));
     let gate = Gate::new(SALT.into(), hash, Instant::now(), 0, Seed::from_bytes([1; 32]));
-    let card = watch::channel(TestCard::default()).0;
+    let (cards, mut told) = TestCards::new(1);
     let board = BoardCard::new("test".into());
     let logbook = Logbook::open(store.clone()).unwrap();
-    House { sessions: Sessions::new(gate, logbook, Some(board), card).unwrap(), store, _dir: dir }
+    House {
+        sessions: Sessions::new(gate, logbook, Some(board), cards).unwrap(),
+        card: told.remove(0),
+        store,
+        _dir: dir,
+    }
 }
 
 fn attempt(password: &str, session_id: u64) -> LoginAttempt {
@@ -115,7 +122,7 @@ fn hands_reach_the_card() {
     house
         .sessions
         .noticed(session, &InputEvent::PointerAbsolute(crate::input::event::AbsolutePoint { x: 3, y: 4 }));
-    let card = house.sessions.card.borrow().clone();
+    let card = house.card.borrow().clone();
     assert_eq!(card.pointer, Some((3, 4)));
     assert!(card.lines.iter().any(|l| l.contains("ann (123456789) on Linux, direct")), "{:?}", card.lines);
 }

@@ -1,36 +1,121 @@
-//! Sound from the computer: Opus packets for every session that wants them.
+//! Sound from the computer: Opus packets for every session that wants them. The capture device is open only while
+//! somebody listens, and silence is not sent.
+
+#[cfg(feature = "sound")]
+mod alsa_source;
+pub mod cards;
+pub mod gate;
+pub mod packets;
+#[cfg(feature = "sound")]
+pub mod source;
+#[cfg(feature = "sound")]
+pub mod worker;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
+use super::wake::WakeSender;
 use crate::audio::format::EncodedAudio;
 
 /// Packets that wait for one listener; the oldest are dropped, because late sound stays late
 /// (reference: session 4).
 const WAITING_PACKETS: usize = 32;
 
+/// Which device the sound is captured from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AudioDevice {
+    /// An ALSA name, for instance `hw:1,0` or `plughw:CARD=MS2109,DEV=0`.
+    Named(String),
+    /// The sound card that sits on the same device as this video device (see [`cards::beside`]); looked for each time
+    /// that it is opened.
+    Beside(PathBuf),
+}
+
+/// The settings of one sound source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudioSettings {
+    /// The capture device.
+    pub device: AudioDevice,
+}
+
+/// What a sound source does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AudioState {
+    /// Nobody listens: the device is closed.
+    #[default]
+    Asleep,
+    /// Listened to, but there is no device that could be opened; tried again.
+    NoDevice,
+    /// The device is open; nothing but silence comes.
+    Silent,
+    /// Sound is sent.
+    Sounding,
+}
+
+impl AudioState {
+    /// A short word for `status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Asleep => "asleep",
+            Self::NoDevice => "no-device",
+            Self::Silent => "silent",
+            Self::Sounding => "sounding",
+        }
+    }
+}
+
+/// A sound source for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AudioReport {
+    /// What it does.
+    pub state: AudioState,
+    /// The device as it was last opened, or as configured.
+    pub device: String,
+    /// Why there is no device, a sentence; empty when all is well.
+    pub notice: String,
+    /// Packets sent since start.
+    pub packets: u64,
+    /// Packets of silence that were not sent.
+    pub silent: u64,
+    /// How often samples were lost because they were not fetched in time.
+    pub overruns: u64,
+}
+
 /// Where packets come in; one for each sound source.
 #[derive(Debug)]
 pub struct AudioSender {
     packets: broadcast::Sender<EncodedAudio>,
+    report: Arc<Mutex<AudioReport>>,
 }
 
 /// A cloneable way to listen to a sound source.
 #[derive(Debug, Clone)]
 pub struct AudioHandle {
     packets: broadcast::WeakSender<EncodedAudio>,
+    wake: Option<Arc<WakeSender>>,
+    report: Arc<Mutex<AudioReport>>,
 }
 
 /// One listener's packets.
 #[derive(Debug)]
 pub struct AudioSubscription {
     packets: Option<broadcast::Receiver<EncodedAudio>>,
+    wake: Option<Arc<WakeSender>>,
 }
 
 /// A sound source's two ends.
 pub fn channel() -> (AudioSender, AudioHandle) {
+    channel_waking(None)
+}
+
+/// The same; `wake` is signalled whenever a listener comes or goes.
+pub fn channel_waking(wake: Option<Arc<WakeSender>>) -> (AudioSender, AudioHandle) {
     let packets = broadcast::Sender::new(WAITING_PACKETS);
     let weak = packets.downgrade();
-    (AudioSender { packets }, AudioHandle { packets: weak })
+    let report = Arc::new(Mutex::new(AudioReport::default()));
+    (AudioSender { packets, report: report.clone() }, AudioHandle { packets: weak, wake, report })
 }
 
 impl AudioSender {
@@ -44,12 +129,36 @@ impl AudioSender {
         // An error means that nobody listens.
         let _ = self.packets.send(packet);
     }
+
+    /// What [`AudioHandle::report`] tells, to be changed.
+    pub fn report(&self) -> MutexGuard<'_, AudioReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl AudioHandle {
     /// Begins to listen; dropping the subscription ends it.
     pub fn subscribe(&self) -> AudioSubscription {
-        AudioSubscription { packets: self.packets.upgrade().map(|packets| packets.subscribe()) }
+        let packets = self.packets.upgrade().map(|packets| packets.subscribe());
+        if let Some(wake) = &self.wake {
+            wake.wake();
+        }
+        AudioSubscription { packets, wake: self.wake.clone() }
+    }
+
+    /// What the source does, for `status`.
+    pub fn report(&self) -> AudioReport {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for AudioSubscription {
+    fn drop(&mut self) {
+        // First gone, then told: the source counts its listeners when it wakes.
+        self.packets = None;
+        if let Some(wake) = &self.wake {
+            wake.wake();
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Where pictures come from: a source is asked for its newest frame, lends it together with the one before it
 //! (held back, not copied, so that both can be compared), and says what the signal is. One file a source.
 
+pub mod ladder;
 pub mod pattern;
 pub mod v4l2;
-mod v4l2_stream;
-pub mod v4l2_sys;
 
 use std::time::Instant;
 
+use self::ladder::RungCounts;
 use super::wake::WakeReceiver;
 use crate::video::format::{PixelFormat, Resolution};
 use crate::video::signal::SignalState;
@@ -28,7 +28,8 @@ pub struct RawFrame<'a> {
     pub format: PixelFormat,
     /// Size of the signal; may be odd.
     pub resolution: Resolution,
-    /// In memory order: one plane for packed formats, two for NV12 and its kin, three for YU12 and YV12.
+    /// In memory order: one plane for packed formats, two for NV12 and its kin, three for YU12 and YV12. A JPEG is
+    /// the first plane's `data`, from its first marker to its last.
     pub planes: [RawPlane<'a>; 3],
     /// What its numbers mean.
     pub colours: Colours,
@@ -69,6 +70,45 @@ pub struct SourceState {
     pub resolution: Option<Resolution>,
 }
 
+/// A format that a device offers and that is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its FourCC.
+    pub fourcc: [u8; 4],
+    /// Why.
+    pub reason: String,
+}
+
+impl PassedOver {
+    /// The FourCC as text.
+    pub fn name(&self) -> String {
+        Self::name_of(self.fourcc)
+    }
+
+    /// Any FourCC as text. The highest bit of the last byte means big endian (kernel: v4l2_fourcc_be).
+    pub fn name_of(fourcc: [u8; 4]) -> String {
+        let [a, b, c, d] = fourcc;
+        let text: String = [a, b, c, d & 0x7f].iter().map(|byte| char::from(*byte)).collect();
+        let suffix = if d & 0x80 == 0 { "" } else { "-BE" };
+        format!("{}{suffix}", text.trim_end().escape_default())
+    }
+}
+
+/// What a source did to keep going, for `status` and `probe`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceReport {
+    /// Rungs of the recovery ladder that were taken; the first opening counts as one.
+    pub recovery: RungCounts,
+    /// Frames that were left out because they were damaged, cut off or of another size.
+    pub damaged: u64,
+    /// FourCC of what is captured.
+    pub format: Option<[u8; 4]>,
+    /// Formats that are not used, and why.
+    pub passed_over: Vec<PassedOver>,
+    /// Why the configured EDID is not shown, as a sentence.
+    pub edid_fault: Option<String>,
+}
+
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SourceEvent {
@@ -84,6 +124,11 @@ pub enum SourceEvent {
 pub trait Source: Send {
     /// What the signal is now; does not block.
     fn state(&self) -> SourceState;
+
+    /// What it did to keep going.
+    fn report(&self) -> SourceReport {
+        SourceReport::default()
+    }
 
     /// Starts or stops taking frames. While asleep only the signal is watched.
     fn set_awake(&mut self, is_awake: bool);
@@ -139,6 +184,8 @@ pub fn plane_shapes(format: PixelFormat, resolution: Resolution) -> [PlaneShape;
             [full(width * 4), full(0), full(0)]
         }
         PixelFormat::Grey => [full(width), full(0), full(0)],
+        // Its bytes are no rows: compared whole, and decoded before anything is read from it.
+        PixelFormat::Mjpeg => [full(0); 3],
         PixelFormat::Nv12 | PixelFormat::Nv21 => [full(width), half(width), full(0)],
         PixelFormat::Nv16 | PixelFormat::Nv61 => [full(width), full(width), full(0)],
         PixelFormat::Nv24 => [full(width), full(width * 2), full(0)],

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::{FramePair, Source, SourceEvent, SourceState};
-use crate::media::canvas::{Canvas, Colour, line_advance, text_scale};
+use crate::media::canvas::{Canvas, Colour, glyph_advance, line_advance, text_scale};
 use crate::media::card::DEFAULT_SIZE;
 use crate::media::wake::WakeReceiver;
 use crate::video::card::TestCard;
@@ -130,10 +130,12 @@ impl PatternSource {
         let margin = layout.scale * 6;
         let title = format!("kvmdesk test card {size}");
         canvas.text(margin, layout.text_top, layout.scale, Colour::rgb(255, 200, 60), &title);
-        for (n, line) in self.card.lines.iter().take(MOST_LINES).enumerate() {
+        let room = (size.width.saturating_sub(margin * 2) / glyph_advance(layout.scale)).max(1) as usize;
+        let lines = self.card.lines.iter().flat_map(|line| wrap(line, room));
+        for (n, line) in lines.take(MOST_LINES).enumerate() {
             let y = layout.text_top + (n as u32 + 1) * line_advance(layout.scale);
             if y + line_advance(layout.scale) <= layout.band_top {
-                canvas.text(margin, y, layout.scale, Colour::WHITE, line);
+                canvas.text(margin, y, layout.scale, Colour::WHITE, &line);
             }
         }
         let moves = self.ticks / TICKS_PER_MOVE;
@@ -229,6 +231,23 @@ impl Layout {
 fn size_of(card: &TestCard) -> Resolution {
     let wish = card.size.unwrap_or(DEFAULT_SIZE).to_even();
     Resolution::new(wish.width.clamp(16, MOST.width), wish.height.clamp(16, MOST.height))
+}
+
+/// Breaks a line into pieces of at most `most` characters, at spaces where there are any; further pieces are set in.
+fn wrap(line: &str, most: usize) -> Vec<String> {
+    const INDENT: &str = "  ";
+    let most = most.max(INDENT.len() + 1);
+    let mut pieces = vec![];
+    let mut rest: Vec<char> = line.chars().collect();
+    while rest.len() > most {
+        let first_word = if pieces.is_empty() { 0 } else { INDENT.len() };
+        let space = rest[..=most].iter().rposition(|c| *c == ' ').filter(|at| *at > first_word);
+        let tail = rest.split_off(space.unwrap_or(most));
+        pieces.push(rest.iter().collect());
+        rest = INDENT.chars().chain(tail.into_iter().skip(usize::from(space.is_some()))).collect();
+    }
+    pieces.push(rest.into_iter().collect());
+    pieces
 }
 
 /// The pixel of a pointer position of 0..=32767.
@@ -341,6 +360,19 @@ mod tests {
         tell.send_modify(|card| card.size = Some(Resolution::new(641, 481)));
         assert_eq!(next(&mut source), SourceEvent::State);
         assert_eq!(source.state().resolution, Some(Resolution::new(640, 480)));
+    }
+
+    #[test]
+    fn long_lines_go_on_below() {
+        assert_eq!(wrap("Keys: A B C D", 8), ["Keys: A", "  B C D"]);
+        assert_eq!(wrap("abcdefghij", 4), ["abcd", "  ef", "  gh", "  ij"]);
+        assert_eq!(wrap("", 4), [""]);
+        assert_eq!(wrap("short", 5), ["short"]);
+        for most in 0..6 {
+            let text = "a bc def ghij klmno pqrstu";
+            let kept: String = wrap(text, most).concat().split_whitespace().collect();
+            assert_eq!(kept, text.replace(' ', ""), "nothing is lost at {most}");
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The encoders that this machine may have, best first, and which of them may be used: what fails is passed over.
+//! The encoders that this machine may have, best first, and which of them may be used: each proves itself before its
+//! first use, what fails is passed over.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::openh264::OpenH264;
-use super::{EncodeError, Encoder};
+use super::{EncodeError, Encoder, self_check};
 use crate::video::format::Resolution;
 use crate::video::frame::{Codec, CodecSet};
 
@@ -24,70 +25,226 @@ pub trait Candidate: Send + Sync {
     /// # Errors
     /// [`EncodeError`] if it does not take the size or does not start.
     fn open(&self, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError>;
+
+    /// Whether this machine has it at all.
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    /// Whether it runs outside of the CPU.
+    fn is_hardware(&self) -> bool {
+        false
+    }
+
+    /// Whether it was never run on the device that it is for; then nothing but the self-check vouches for it.
+    fn is_unproven(&self) -> bool {
+        false
+    }
+}
+
+/// What is known of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CandidateState {
+    /// The machine does not have it.
+    NotThere,
+    /// It was not needed yet.
+    NotTried,
+    /// It passed its self-check.
+    Proven {
+        /// How it was checked and what was found.
+        note: String,
+    },
+    /// It is passed over.
+    Rejected {
+        /// Why, as a sentence.
+        reason: String,
+    },
+}
+
+/// A candidate in a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CandidateReport {
+    /// Its name.
+    pub name: &'static str,
+    /// What it writes.
+    pub codec: Codec,
+    /// CPU for a frame, in percent of openh264's.
+    pub cost: u32,
+    /// Whether it runs outside of the CPU.
+    pub is_hardware: bool,
+    /// Whether it was never run on the device that it is for.
+    pub is_unproven: bool,
+    /// What is known of it here.
+    pub state: CandidateState,
+}
+
+/// A candidate and the outcome of its self-check, which is made once.
+struct Slot {
+    candidate: Arc<dyn Candidate>,
+    is_checked: bool,
+    proof: OnceLock<Result<String, String>>,
 }
 
 /// The candidates of a machine and what is known of them.
 pub struct Encoders {
-    candidates: Vec<Arc<dyn Candidate>>,
+    slots: Vec<Arc<Slot>>,
     rejected: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl std::fmt::Debug for Encoders {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.candidates.iter().map(|c| c.name())).finish()
+        f.debug_list().entries(self.slots.iter().map(|slot| slot.candidate.name())).finish()
+    }
+}
+
+impl Slot {
+    fn new(candidate: Arc<dyn Candidate>, is_checked: bool) -> Arc<Self> {
+        Arc::new(Self { candidate, is_checked, proof: OnceLock::new() })
+    }
+
+    /// Checks the candidate if that was not done before; waits if another thread is at it.
+    fn prove(&self) -> Result<(), String> {
+        if !self.is_checked {
+            return Ok(());
+        }
+        let proof = self.proof.get_or_init(|| {
+            let proof = self_check::prove(self.candidate.as_ref());
+            tracing::info!(encoder = self.candidate.name(), ?proof, "self-check of an encoder");
+            proof
+        });
+        proof.as_ref().map(|_| ()).map_err(Clone::clone)
     }
 }
 
 impl Encoders {
-    /// Those of this machine. Nothing is opened yet.
+    /// Those of this machine. Nothing is opened yet. The outcome of self-checks is kept for the life of the process.
     pub fn of_this_machine() -> Arc<Self> {
-        Self::of(vec![Arc::new(OpenH264Candidate)])
+        static SLOTS: OnceLock<Vec<Arc<Slot>>> = OnceLock::new();
+        let slots = SLOTS.get_or_init(|| {
+            let mut candidates: Vec<Arc<dyn Candidate>> = Vec::new();
+            #[cfg(feature = "gstreamer")]
+            candidates.extend(super::gstreamer::candidates().map(|c| Arc::new(c) as Arc<dyn Candidate>));
+            candidates.push(Arc::new(OpenH264Candidate));
+            candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect()
+        });
+        Arc::new(Self { slots: slots.clone(), rejected: Mutex::default() })
     }
 
-    /// These, best first.
+    /// These, best first; each proves itself before its first use.
+    pub fn checked(candidates: Vec<Arc<dyn Candidate>>) -> Arc<Self> {
+        let slots = candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect();
+        Arc::new(Self { slots, rejected: Mutex::default() })
+    }
+
+    /// These, best first, taken at their word.
     pub fn of(candidates: Vec<Arc<dyn Candidate>>) -> Arc<Self> {
-        Arc::new(Self { candidates, rejected: Mutex::default() })
+        let slots = candidates.into_iter().map(|candidate| Slot::new(candidate, false)).collect();
+        Arc::new(Self { slots, rejected: Mutex::default() })
     }
 
     fn rejected(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
         self.rejected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The candidate that [`Encoders::open`] would take.
-    fn best(&self, codec: Codec) -> Option<&Arc<dyn Candidate>> {
-        let rejected = self.rejected();
-        self.candidates.iter().find(|c| c.codec() == codec && !rejected.contains_key(c.name()))
+    /// Those of a codec that may work, best first.
+    fn usable(&self, codec: Codec) -> impl Iterator<Item = &Arc<Slot>> {
+        self.slots.iter().filter(move |slot| {
+            slot.candidate.codec() == codec
+                && slot.candidate.is_there()
+                && !matches!(slot.proof.get(), Some(Err(_)))
+                && !self.rejected().contains_key(slot.candidate.name())
+        })
     }
 
     /// What can be encoded; shrinks when candidates fail.
     pub fn codecs(&self) -> CodecSet {
-        Codec::ALL.into_iter().filter(|codec| self.best(*codec).is_some()).collect()
+        Codec::ALL.into_iter().filter(|codec| self.usable(*codec).next().is_some()).collect()
     }
 
     /// CPU for a frame of this codec, in percent of openh264's; `None` if it cannot be encoded.
     pub fn cost(&self, codec: Codec) -> Option<u32> {
-        self.best(codec).map(|c| c.cost())
+        self.usable(codec).next().map(|slot| slot.candidate.cost())
     }
 
-    /// Opens the best encoder of a codec that works; candidates that fail are rejected on the way.
+    /// Opens the best encoder of a codec that works and takes the size; candidates that fail are rejected on the way.
+    /// The first time that a candidate is used it is checked before, which takes a tenth of a second.
     ///
     /// # Errors
-    /// [`EncodeError::Size`] if the size is impossible, [`EncodeError::None`] if nothing is left.
+    /// [`EncodeError::Size`] if no candidate takes the size, [`EncodeError::None`] if nothing is left.
     pub fn open(&self, codec: Codec, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError> {
-        while let Some(candidate) = self.best(codec).cloned() {
-            match candidate.open(resolution) {
-                Err(error @ EncodeError::Size(_)) => return Err(error),
-                Err(error) => self.reject(candidate.name(), error.to_string()),
+        let mut failure = EncodeError::None(codec);
+        for slot in self.usable(codec) {
+            match self.open_slot(slot, resolution) {
                 Ok(encoder) => return Ok(encoder),
+                Err(error @ EncodeError::Size(_)) => failure = error,
+                Err(error) => tracing::debug!(%error, "on to the next encoder"),
             }
         }
-        Err(EncodeError::None(codec))
+        Err(failure)
+    }
+
+    /// Opens one encoder by its name, also one that would not be taken by itself (for measurements).
+    ///
+    /// # Errors
+    /// [`EncodeError::Unknown`] if it is not there, else why it cannot be used.
+    pub fn open_named(&self, name: &str, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError> {
+        let slot = self.slots.iter().find(|slot| slot.candidate.name() == name && slot.candidate.is_there());
+        self.open_slot(slot.ok_or_else(|| EncodeError::Unknown(name.to_owned()))?, resolution)
+    }
+
+    fn open_slot(&self, slot: &Slot, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError> {
+        let name = slot.candidate.name();
+        if let Err(reason) = slot.prove() {
+            self.reject(name, reason.clone());
+            return Err(EncodeError::Element { element: name.to_owned(), reason });
+        }
+        slot.candidate.open(resolution).inspect_err(|error| {
+            // A size is beyond it; with others it works.
+            if !matches!(error, EncodeError::Size(_)) {
+                self.reject(name, error.to_string());
+            }
+        })
     }
 
     /// A candidate failed in use: it is passed over from now on.
     pub fn reject(&self, name: &'static str, reason: String) {
         tracing::warn!(encoder = name, reason, "an encoder is passed over");
         self.rejected().insert(name, reason);
+    }
+
+    /// Checks every candidate that is there and was not checked yet; takes a second or more.
+    pub fn prove_all(&self) {
+        for slot in self.slots.iter().filter(|slot| slot.candidate.is_there()) {
+            if let Err(reason) = slot.prove() {
+                self.reject(slot.candidate.name(), reason);
+            }
+        }
+    }
+
+    /// Everything that is known, best first within a codec.
+    pub fn report(&self) -> Vec<CandidateReport> {
+        let rejected = self.rejected();
+        let state = |slot: &Slot| {
+            if !slot.candidate.is_there() {
+                return CandidateState::NotThere;
+            }
+            match (rejected.get(slot.candidate.name()), slot.proof.get()) {
+                (Some(reason), _) | (None, Some(Err(reason))) => {
+                    CandidateState::Rejected { reason: reason.clone() }
+                }
+                (None, Some(Ok(note))) => CandidateState::Proven { note: note.clone() },
+                (None, None) => CandidateState::NotTried,
+            }
+        };
+        let report = self.slots.iter().map(|slot| CandidateReport {
+            name: slot.candidate.name(),
+            codec: slot.candidate.codec(),
+            cost: slot.candidate.cost(),
+            is_hardware: slot.candidate.is_hardware(),
+            is_unproven: slot.candidate.is_unproven(),
+            state: state(slot),
+        });
+        report.collect()
     }
 }
 

@@ -1,8 +1,14 @@
 //! Encoders: a picture in, one access unit out, at once (no frame is held back). One file an encoder; the list of
 //! those that this machine may have is in `encoders`.
 
+pub mod decode;
 pub mod encoders;
+#[cfg(feature = "gstreamer")]
+mod gstreamer;
+pub mod headers;
 mod openh264;
+mod openh264_decoder;
+mod self_check;
 
 use bytes::Bytes;
 
@@ -19,6 +25,9 @@ pub enum EncodeError {
     /// Nothing here encodes this.
     #[error("no encoder for {0} works on this machine")]
     None(Codec),
+    /// There is no encoder of this name.
+    #[error("there is no encoder {0} on this machine")]
+    Unknown(String),
     /// The encoder library refused.
     #[error("the encoder failed in {call} with code {code}")]
     Library {
@@ -26,6 +35,14 @@ pub enum EncodeError {
         call: &'static str,
         /// Its return value.
         code: i32,
+    },
+    /// An element of GStreamer failed.
+    #[error("the encoder element {element} failed: {reason}")]
+    Element {
+        /// The element, or the part of its pipeline.
+        element: String,
+        /// What it says.
+        reason: String,
     },
 }
 
@@ -51,7 +68,9 @@ pub struct FrameOrder {
 }
 
 /// An encoder for pictures of one size. Every key frame carries its parameter sets; frames come out in the order
-/// in which they went in; there is no key frame but the first and those asked for.
+/// in which they went in; there is no key frame but the first and those asked for. Exceptions: an encoder that cannot
+/// change its quantiser otherwise makes one for it, and some hardware makes one every 1024 frames; `is_keyframe` is
+/// always true to the bitstream.
 pub trait Encoder: Send {
     /// The name of its [`Candidate`](encoders::Candidate).
     fn name(&self) -> &'static str;

@@ -46,25 +46,38 @@ proptest! {
 fn nothing_but_a_key_frame_first_and_after_a_gap() {
     let now = Instant::now();
     let mut video = Video::new(1, false, now);
-    assert_eq!(video.admit(0, &frame(3, false, SIZE, now), SIZE, now), Admission::Drop);
-    assert_eq!(video.admit(0, &frame(4, true, SIZE, now), SIZE, now), Admission::Send);
+    assert_eq!(
+        video.admit(0, &frame(3, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
+    assert_eq!(video.admit(0, &frame(4, true, SIZE, now), true, SIZE, now), Admission::Send);
     video.sent(0, &frame(4, true, SIZE, now), now);
-    assert_eq!(video.admit(0, &frame(5, false, SIZE, now), SIZE, now), Admission::Send);
+    assert_eq!(video.admit(0, &frame(5, false, SIZE, now), true, SIZE, now), Admission::Send);
     assert!(video.take_wanted().is_empty());
-    assert_eq!(video.admit(0, &frame(7, false, SIZE, now), SIZE, now), Admission::Drop);
+    assert_eq!(
+        video.admit(0, &frame(7, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
     assert_eq!(video.take_wanted(), [0]);
-    assert_eq!(video.admit(0, &frame(8, false, SIZE, now), SIZE, now), Admission::Drop);
+    assert_eq!(
+        video.admit(0, &frame(8, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
     assert!(video.take_wanted().is_empty(), "asked once");
     let (at, _) = video.deadline().unwrap();
     assert_eq!(at, now + ASK_AGAIN);
     video.handle_timeout(at);
     assert_eq!(video.take_wanted(), [0], "and again");
     assert_eq!(
-        video.admit(0, &frame(20, true, SIZE, now), SIZE, at),
+        video.admit(0, &frame(20, true, SIZE, now), true, SIZE, at),
         Admission::Send,
         "a key frame closes a gap"
     );
-    assert_eq!(video.admit(7, &frame(1, true, SIZE, now), SIZE, at), Admission::Drop, "no such display");
+    assert_eq!(
+        video.admit(7, &frame(1, true, SIZE, now), true, SIZE, at),
+        Admission::Drop(Reason::NotWatched),
+        "no such display"
+    );
 }
 
 #[test]
@@ -76,17 +89,28 @@ fn a_new_size_needs_its_key_frame_and_one_more() {
     video.sent(0, &frame(0, true, SIZE, now), now);
     video.resized(0, later);
     assert_eq!(video.take_wanted(), [0]);
-    assert_eq!(video.admit(0, &frame(1, false, SIZE, now), new, later), Admission::Drop);
-    assert_eq!(video.admit(0, &frame(2, true, SIZE, now), new, later), Admission::Drop, "an old picture");
-    assert_eq!(video.admit(0, &frame(3, true, new, now), new, later), Admission::Send);
+    assert_eq!(
+        video.admit(0, &frame(1, false, SIZE, now), true, new, later),
+        Admission::Drop(Reason::AwaitingKeyframe)
+    );
+    assert_eq!(
+        video.admit(0, &frame(2, true, SIZE, now), true, new, later),
+        Admission::Drop(Reason::OldSize),
+        "an old picture"
+    );
+    assert_eq!(video.admit(0, &frame(3, true, new, now), true, new, later), Admission::Send);
     video.sent(0, &frame(3, true, new, later), later);
     assert_eq!(video.deadline().unwrap().0, later + REPEAT_AFTER);
     video.handle_timeout(later + REPEAT_AFTER);
     assert_eq!(video.take_wanted(), [0]);
     assert_eq!(video.deadline(), None);
     let after = later + Duration::from_secs(1);
-    assert_eq!(video.admit(0, &frame(4, true, SIZE, after), new, after), Admission::Resize);
-    assert_eq!(video.admit(0, &frame(5, false, SIZE, after), new, after), Admission::Drop, "a delta cannot");
+    assert_eq!(video.admit(0, &frame(4, true, SIZE, after), true, new, after), Admission::Resize);
+    assert_eq!(
+        video.admit(0, &frame(5, false, SIZE, after), true, new, after),
+        Admission::Drop(Reason::OldSize),
+        "a delta cannot"
+    );
 }
 
 #[test]
@@ -95,25 +119,57 @@ fn acknowledging_controllers_get_a_window() {
     let mut video = Video::new(1, true, now);
     for n in 0..4 {
         let f = frame(n, n == 0, SIZE, now);
-        assert_eq!(video.admit(0, &f, SIZE, now), Admission::Send);
+        assert_eq!(video.admit(0, &f, true, SIZE, now), Admission::Send);
         assert_eq!(video.sent(0, &f, now), n as i64, "times increase strictly");
     }
-    assert_eq!(video.admit(0, &frame(4, false, SIZE, now), SIZE, now), Admission::Drop);
+    assert_eq!(
+        video.admit(0, &frame(4, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::Unacknowledged)
+    );
     assert_eq!(video.take_wanted(), [0]);
     video.acknowledged(now);
     assert_eq!(
-        video.admit(0, &frame(5, false, SIZE, now), SIZE, now),
-        Admission::Drop,
+        video.admit(0, &frame(5, false, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe),
         "a delta after a gap"
     );
     let key = frame(6, true, SIZE, now);
-    assert_eq!(video.admit(0, &key, SIZE, now), Admission::Send);
+    assert_eq!(video.admit(0, &key, true, SIZE, now), Admission::Send);
     video.sent(0, &key, now);
-    assert_eq!(video.admit(0, &frame(7, true, SIZE, now), SIZE, now), Admission::Drop);
+    assert_eq!(
+        video.admit(0, &frame(7, true, SIZE, now), true, SIZE, now),
+        Admission::Drop(Reason::Unacknowledged)
+    );
     let late = now + ACK_LIMIT;
     assert_eq!(
-        video.admit(0, &frame(8, true, SIZE, now), SIZE, late),
+        video.admit(0, &frame(8, true, SIZE, now), true, SIZE, late),
         Admission::Send,
         "never frozen for ever"
     );
+}
+
+#[test]
+fn another_codec_begins_with_a_key_frame_and_a_withdrawn_one_ends_at_once() {
+    let now = Instant::now();
+    let mut video = Video::new(1, false, now);
+    video.sent(0, &frame(0, true, SIZE, now), now);
+    let of = |codec, sequence, is_keyframe| EncodedFrame { codec, ..frame(sequence, is_keyframe, SIZE, now) };
+    let delta = of(Codec::Vp9, 1, false);
+    assert_eq!(
+        video.admit(0, &delta, true, SIZE, now),
+        Admission::Drop(Reason::AwaitingKeyframe),
+        "its decoder does not exist yet"
+    );
+    let key = of(Codec::Vp9, 0, true);
+    assert_eq!(video.admit(0, &key, true, SIZE, now), Admission::Send);
+    video.sent(0, &key, now);
+    video.take_wanted();
+    video.withdrawn(CodecSet::of(&[Codec::Vp9]), now);
+    assert!(video.take_wanted().is_empty(), "not that one");
+    video.withdrawn(CodecSet::of(&[Codec::Vp8]), now);
+    assert_eq!(video.take_wanted(), [0], "the next codec's key frame, at once");
+    let undecodable = Admission::Drop(Reason::Undecodable);
+    assert_eq!(video.admit(0, &of(Codec::Vp9, 1, true), false, SIZE, now), undecodable);
+    let next = of(Codec::Vp8, 0, true);
+    assert_eq!(video.admit(0, &next, true, SIZE, now), Admission::Send);
 }

@@ -451,6 +451,7 @@ pub fn kind(union: &Union) -> &'static str {
         Union::CursorPosition(_) => "cursor_position",
         Union::CursorId(_) => "cursor_id",
         Union::MessageBox(_) => "message_box",
+        Union::AudioFrame(_) => "audio_frame",
         Union::PeerInfo(_) => "peer_info",
         Union::VoiceCallResponse(_) => "voice_call_response",
         Union::ScreenshotResponse(_) => "screenshot_response",

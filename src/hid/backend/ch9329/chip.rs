@@ -258,8 +258,12 @@ impl Chip {
             // A chip that restarts at once may not answer.
             Phase::Working if code == frame::RESET => self.pause(now),
             Phase::Configuring if code == frame::RESET => self.restart(now),
-            _ if flight.sends >= MAX_SENDS => self.fail(ChipError::Silent),
-            _ => {
+            Phase::Configuring | Phase::Working | Phase::Restarting { .. } | Phase::Failed(_)
+                if flight.sends >= MAX_SENDS =>
+            {
+                self.fail(ChipError::Silent);
+            }
+            Phase::Configuring | Phase::Working | Phase::Restarting { .. } | Phase::Failed(_) => {
                 flight.command.data.clone_from(&flight.command.again);
                 self.send_again(flight, now);
             }

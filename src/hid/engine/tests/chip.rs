@@ -217,7 +217,7 @@ proptest! {
             prop_assert!(last.is_none_or(|(_, data)| data[at] == 0), "{:?}", last);
         }
         let keyboard = pair.line.far.seen.iter().filter(|(code, _)| *code == 2);
-        prop_assert!(keyboard.clone().last().is_none_or(|(_, data)| *data == [0; 8]));
+        prop_assert!(keyboard.clone().next_back().is_none_or(|(_, data)| *data == [0; 8]));
         for (_, data) in keyboard {
             prop_assert!(data[2..].iter().all(|usage| pressed.contains(usage)), "{:?}", data);
         }

@@ -9,15 +9,17 @@ use std::time::Instant;
 
 use v4l::device::Handle;
 
-use super::v4l2_sys::{self, Api, DriverFormat, Filled, MOST_PLANES, Mapping};
-use super::{Colours, FramePair, RawFrame, RawPlane, plane_shapes};
+use super::sys::buffers::{self, Filled, Mapping};
+use super::sys::{Api, DriverFormat, MOST_PLANES};
+use crate::media::capture::{Colours, FramePair, RawFrame, RawPlane, plane_shapes};
 use crate::video::format::PixelFormat;
+use crate::video::jpeg::whole_picture;
 
 /// Up to three are ours (waiting, lent, held back), two stay with the driver.
 const BUFFERS: u32 = 5;
 
 /// Other FourCCs of a layout: several memory planes, or alpha where we need nothing.
-const ALIASES: [([u8; 4], PixelFormat); 12] = [
+const ALIASES: [([u8; 4], PixelFormat); 13] = [
     (*b"NM12", PixelFormat::Nv12),
     (*b"NM21", PixelFormat::Nv21),
     (*b"NM16", PixelFormat::Nv16),
@@ -30,15 +32,17 @@ const ALIASES: [([u8; 4], PixelFormat); 12] = [
     (*b"BA24", PixelFormat::Xrgb32),
     (*b"RGB4", PixelFormat::Xrgb32),
     (*b"RA24", PixelFormat::Xbgr32),
+    (*b"JPEG", PixelFormat::Mjpeg),
 ];
 
-/// The FourCCs that hold a layout, best first.
-pub(super) fn fourccs(pixels: PixelFormat) -> impl Iterator<Item = [u8; 4]> {
-    let aliases = ALIASES.into_iter().filter(move |(_, of)| *of == pixels).map(|(code, _)| code);
-    std::iter::once(pixels.fourcc()).chain(aliases)
+/// The layout that a FourCC stands for.
+pub fn pixels_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
+    let plain = PixelFormat::ALL.into_iter().find(|pixels| pixels.fourcc() == fourcc);
+    plain.or_else(|| ALIASES.into_iter().find(|(alias, _)| *alias == fourcc).map(|(_, pixels)| pixels))
 }
 
-pub(super) struct Stream {
+/// A running stream.
+pub struct Stream {
     // Unmapped before the descriptor can go.
     buffers: Vec<Vec<Mapping>>,
     handle: Arc<Handle>,
@@ -49,6 +53,7 @@ pub(super) struct Stream {
     waiting: Option<Taken>,
     lent: Option<Taken>,
     held_back: Option<Taken>,
+    damaged: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +71,7 @@ impl Stream {
         pixels: PixelFormat,
     ) -> io::Result<Self> {
         let fd = handle.fd();
-        let count = v4l2_sys::request_buffers(fd, api, BUFFERS)?;
+        let count = buffers::request_buffers(fd, api, BUFFERS)?;
         // From here on Drop cleans up.
         let mut stream = Self {
             buffers: Vec::new(),
@@ -77,16 +82,17 @@ impl Stream {
             waiting: None,
             lent: None,
             held_back: None,
+            damaged: 0,
         };
         for index in 0..count {
-            stream.buffers.push(v4l2_sys::map_buffer(fd, api, index)?);
-            v4l2_sys::queue(fd, api, index)?;
+            stream.buffers.push(buffers::map_buffer(fd, api, index)?);
+            buffers::queue(fd, api, index)?;
         }
         if count < 4 {
             let text = format!("the driver gave {count} buffers, 4 are needed");
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, text));
         }
-        v4l2_sys::stream(fd, api, true)?;
+        buffers::stream(fd, api, true)?;
         Ok(stream)
     }
 
@@ -97,19 +103,25 @@ impl Stream {
     /// Takes what is filled, keeps the newest; true if a frame came.
     pub(super) fn drain(&mut self) -> io::Result<bool> {
         let mut has_come = false;
-        while let Some(filled) = v4l2_sys::dequeue(self.fd(), self.api)? {
+        while let Some(filled) = buffers::dequeue(self.fd(), self.api)? {
             let taken = Taken { filled, at: Instant::now() };
             let is_usable = !filled.is_damaged && self.is_whole(&taken);
             let dropped = if is_usable {
                 has_come = true;
                 self.waiting.replace(taken)
             } else {
+                self.damaged += 1;
                 tracing::debug!(index = filled.index, "a damaged or short frame is left out");
                 Some(taken)
             };
             self.give_back(dropped)?;
         }
         Ok(has_come)
+    }
+
+    /// How many frames were left out since the last time of asking.
+    pub(super) fn take_damaged(&mut self) -> u64 {
+        std::mem::take(&mut self.damaged)
     }
 
     /// Whether a frame waits to be lent.
@@ -131,12 +143,15 @@ impl Stream {
     }
 
     fn give_back(&self, taken: Option<Taken>) -> io::Result<()> {
-        taken.map_or(Ok(()), |taken| v4l2_sys::queue(self.fd(), self.api, taken.filled.index))
+        taken.map_or(Ok(()), |taken| buffers::queue(self.fd(), self.api, taken.filled.index))
     }
 
-    /// Whether every plane holds all its rows.
+    /// Whether every plane holds all its rows, and a JPEG its end.
     fn is_whole(&self, taken: &Taken) -> bool {
         let Some(frame) = self.frame_of(taken) else { return false };
+        if frame.format == PixelFormat::Mjpeg {
+            return !frame.planes[0].data.is_empty();
+        }
         let height = frame.resolution.to_even().height as usize;
         frame.plane_shapes().iter().zip(&frame.planes).all(|(shape, plane)| {
             let rows = height / shape.rows_per;
@@ -150,12 +165,22 @@ impl Stream {
         for ((memory, mapping), (start, end)) in memory.iter_mut().zip(buffer).zip(taken.filled.spans) {
             *memory = mapping.bytes().get(start..end)?;
         }
+        if self.pixels == PixelFormat::Mjpeg {
+            // What is no whole JPEG of this size has no bytes, and nothing of the padding behind one is compared.
+            memory[0] = whole_picture(memory[0], self.format.resolution).unwrap_or_default();
+        }
         Some(RawFrame {
             format: self.pixels,
             resolution: self.format.resolution,
-            planes: planes_of(&self.format, self.pixels, &memory),
+            planes: if self.pixels == PixelFormat::Mjpeg {
+                [RawPlane { data: memory[0], stride: 0 }, RawPlane::EMPTY, RawPlane::EMPTY]
+            } else {
+                planes_of(&self.format, self.pixels, &memory)
+            },
             colours: match (self.format.is_bt709, self.format.is_full_range) {
                 _ if self.pixels.is_rgb() => Colours::Bt601,
+                // By definition (JFIF), whatever the driver says of the colours before they were compressed.
+                _ if self.pixels == PixelFormat::Mjpeg => Colours::Bt601Full,
                 (false, false) => Colours::Bt601,
                 (false, true) => Colours::Bt601Full,
                 (true, false) => Colours::Bt709,
@@ -200,9 +225,9 @@ fn planes_of<'a>(
 impl Drop for Stream {
     fn drop(&mut self) {
         // A device that is gone answers with errors; there is nothing to free then.
-        let _ = v4l2_sys::stream(self.fd(), self.api, false);
+        let _ = buffers::stream(self.fd(), self.api, false);
         self.buffers.clear();
-        let _ = v4l2_sys::request_buffers(self.fd(), self.api, 0);
+        let _ = buffers::free_buffers(self.fd(), self.api);
     }
 }
 
@@ -227,13 +252,15 @@ mod tests {
 
     #[test]
     fn no_fourcc_stands_for_two_layouts() {
-        let mut codes: Vec<_> = PixelFormat::ALL.into_iter().flat_map(fourccs).collect();
+        let mut codes: Vec<_> = PixelFormat::ALL.iter().map(|pixels| pixels.fourcc()).collect();
+        codes.extend(ALIASES.iter().map(|(code, _)| *code));
         let count = codes.len();
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), count);
-        let nv12: Vec<_> = fourccs(PixelFormat::Nv12).collect();
-        assert_eq!(nv12, [*b"NV12", *b"NM12"], "one memory plane before several");
+        assert!(codes.into_iter().all(|code| pixels_of(code).is_some()));
+        assert_eq!(pixels_of(*b"NM12"), Some(PixelFormat::Nv12));
+        assert_eq!(pixels_of(*b"H264"), None);
     }
 
     #[test]

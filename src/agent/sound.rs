@@ -1,0 +1,32 @@
+//! The computer's sound, if it is captured: one source for all displays.
+
+use crate::media::audio::{AudioHandle, AudioSettings};
+
+/// Owner of the sound source; dropping it ends its thread.
+#[derive(Debug)]
+pub(super) struct Sound {
+    #[cfg(feature = "sound")]
+    audio: Option<crate::media::audio::worker::Audio>,
+}
+
+impl Sound {
+    /// Starts the source of these settings. The device is opened when somebody listens.
+    #[cfg(feature = "sound")]
+    pub fn start(settings: Option<AudioSettings>) -> Self {
+        Self { audio: settings.map(crate::media::audio::worker::Audio::spawn) }
+    }
+
+    /// There is no sound in this build; the configuration refuses to ask for it.
+    #[cfg(not(feature = "sound"))]
+    pub fn start(_: Option<AudioSettings>) -> Self {
+        Self {}
+    }
+
+    /// A handle for sessions.
+    pub fn handle(&self) -> Option<AudioHandle> {
+        #[cfg(feature = "sound")]
+        return self.audio.as_ref().map(crate::media::audio::worker::Audio::handle);
+        #[cfg(not(feature = "sound"))]
+        None
+    }
+}

@@ -1,0 +1,314 @@
+//! `kvmdesk probe`: what this machine has, and what would be used of it and why. Only looks.
+
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::settings::Settings;
+use crate::config::settings::hid::HidChoice;
+use crate::hid::configfs::{self, KernelPaths};
+use crate::media::audio::{AudioDevice, cards};
+use crate::media::capture::PassedOver as PassedOverFormat;
+use crate::media::capture::v4l2::V4l2Settings;
+use crate::media::capture::v4l2::choose::Mode;
+use crate::media::capture::v4l2::device;
+use crate::media::encode::encoders::{CandidateReport, CandidateState, Encoders};
+use crate::media::pipeline::{SourceSettings, VideoSettings};
+use crate::media::probe::{self, CaptureDevice, PassedOver};
+use crate::video::frame::Codec;
+
+use super::args::{Place, Probe};
+use super::{Failure, IO, place};
+
+/// Everything that was found. Its JSON is for programs: keys stay, more may come.
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    build: Build,
+    /// Why the configuration could not be used; the defaults are shown then.
+    config_problem: Option<String>,
+    captures: Vec<CaptureDevice>,
+    passed_over: Vec<PassedOver>,
+    sound_cards: Vec<SoundCard>,
+    encoders: Vec<EncoderLine>,
+    usb_controllers: Vec<UsbController>,
+    choice: Choice,
+}
+
+/// What this program was built with.
+#[derive(Debug, Serialize)]
+struct Build {
+    gstreamer: bool,
+    sound: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct SoundCard {
+    /// What `audio.device` takes.
+    device: String,
+    /// The capture device of pictures that it is one device with.
+    belongs_to: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct EncoderLine {
+    codec: &'static str,
+    name: &'static str,
+    /// `good`, `failed`, `not-there` or `not-tried`.
+    state: &'static str,
+    /// What the check found, or why it failed.
+    note: String,
+    /// CPU for a frame, in percent of openh264's.
+    cost: u32,
+    is_hardware: bool,
+    /// Never run on the device that it is for, but for the check.
+    is_unproven: bool,
+    /// The one that is taken for its codec.
+    is_chosen: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct UsbController {
+    name: String,
+    /// The kernel's word; not to be trusted with every driver.
+    state: Option<String>,
+    /// The gadget on it.
+    gadget: Option<String>,
+}
+
+/// What `kvmdesk run` would use.
+#[derive(Debug, Serialize)]
+struct Choice {
+    displays: Vec<DisplayChoice>,
+    sound: Chosen,
+    hands: Chosen,
+}
+
+#[derive(Debug, Serialize)]
+struct DisplayChoice {
+    #[serde(flatten)]
+    chosen: Chosen,
+    /// FourCC of the format that is tried first.
+    format: Option<String>,
+}
+
+/// A device and a sentence about it.
+#[derive(Debug, Serialize)]
+struct Chosen {
+    /// `None` if there is none that would do.
+    device: Option<String>,
+    note: String,
+}
+
+pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
+    let (settings, config_problem) = match place::settings(place) {
+        Ok(settings) => (Some(settings), None),
+        Err(failure) => (None, Some(failure.text)),
+    };
+    let report = look(settings.as_ref(), config_problem);
+    if args.json {
+        let json = serde_json::to_string_pretty(&report).map_err(|e| Failure::new(IO, e.to_string()))?;
+        println!("{json}");
+    } else {
+        print!("{}", text::render(&report));
+    }
+    Ok(())
+}
+
+fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
+    let (captures, passed_over) = probe::capture_devices();
+    let sound_cards = sound_cards(&captures);
+    let usb_controllers = usb_controllers();
+    let displays = settings.map_or(&[][..], |s| &s.displays);
+    let choice = Choice {
+        displays: displays
+            .iter()
+            .map(|display| choose_display(display, &captures, &passed_over, first_mode))
+            .collect(),
+        sound: choose_sound(settings, &sound_cards),
+        hands: choose_hands(settings, &usb_controllers),
+    };
+    Report {
+        version: env!("CARGO_PKG_VERSION"),
+        build: Build { gstreamer: cfg!(feature = "gstreamer"), sound: cfg!(feature = "sound") },
+        config_problem,
+        captures,
+        passed_over,
+        sound_cards,
+        encoders: encoders(),
+        usb_controllers,
+        choice,
+    }
+}
+
+fn sound_cards(captures: &[CaptureDevice]) -> Vec<SoundCard> {
+    let sys = cards::system();
+    let owner = |card: &cards::Card| {
+        let is_its = |video: &&CaptureDevice| cards::beside(&sys, &video.device).as_ref() == Some(card);
+        captures.iter().find(is_its).map(|video| video.device.clone())
+    };
+    let all = cards::list(&sys).into_iter();
+    all.map(|card| SoundCard { device: card.name(), belongs_to: owner(&card) }).collect()
+}
+
+fn usb_controllers() -> Vec<UsbController> {
+    let found = configfs::controllers(&KernelPaths::default()).into_iter();
+    found.map(|c| UsbController { name: c.name, state: c.state, gadget: c.gadget }).collect()
+}
+
+/// Every encoder after its check.
+fn encoders() -> Vec<EncoderLine> {
+    let encoders = Encoders::of_this_machine();
+    encoders.prove_all();
+    let report = encoders.report();
+    let of_codec = |codec: Codec| report.iter().filter(move |c| c.codec == codec);
+    let line = |candidate: &CandidateReport| {
+        let (state, note) = match &candidate.state {
+            CandidateState::NotThere => ("not-there", String::new()),
+            CandidateState::NotTried => ("not-tried", String::new()),
+            CandidateState::Proven { note } => ("good", note.clone()),
+            CandidateState::Rejected { reason } => ("failed", reason.clone()),
+        };
+        let best = of_codec(candidate.codec).find(|c| matches!(c.state, CandidateState::Proven { .. }));
+        EncoderLine {
+            codec: candidate.codec.name(),
+            name: candidate.name,
+            state,
+            note,
+            cost: candidate.cost,
+            is_hardware: candidate.is_hardware,
+            is_unproven: candidate.is_unproven,
+            is_chosen: best.is_some_and(|best| best.name == candidate.name),
+        }
+    };
+    [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1]
+        .into_iter()
+        .flat_map(|codec| of_codec(codec).map(line).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The mode of a device that is tried first; `None` if there is none that may be used.
+fn first_mode(settings: &V4l2Settings) -> Option<Mode> {
+    device::probe(settings.clone()).ok()?.modes.first().copied()
+}
+
+fn choose_display(
+    display: &VideoSettings,
+    captures: &[CaptureDevice],
+    passed_over: &[PassedOver],
+    first_mode: impl Fn(&V4l2Settings) -> Option<Mode>,
+) -> DisplayChoice {
+    let nothing = |note: String| DisplayChoice { chosen: Chosen { device: None, note }, format: None };
+    let settings = match &display.source {
+        SourceSettings::Pattern => {
+            let note = "as configured".to_owned();
+            return DisplayChoice { chosen: Chosen { device: Some("test card".into()), note }, format: None };
+        }
+        SourceSettings::V4l2(settings) => settings,
+    };
+    let shown = settings.device.display();
+    let node = std::fs::canonicalize(&settings.device).unwrap_or_else(|_| settings.device.clone());
+    if let Some(capture) = captures.iter().find(|capture| capture.device == node) {
+        let Some(mode) = first_mode(settings) else {
+            return nothing(format!("{shown} offers no format that may be used{}", instead(captures, &node)));
+        };
+        let format = PassedOverFormat::name_of(mode.fourcc);
+        let rate = mode.fps().map_or_else(String::new, |fps| format!(", {fps} frames a second"));
+        let note = match capture.signal.notice {
+            "" => format!("{format} {}{rate}", mode.size),
+            notice => format!("{format}. {notice}"),
+        };
+        let format = Some(format);
+        return DisplayChoice { chosen: Chosen { device: Some(shown.to_string()), note }, format };
+    }
+    match passed_over.iter().find(|other| other.device == node) {
+        Some(other) => nothing(format!("{shown}: {}{}", other.reason, instead(captures, &node))),
+        None => nothing(format!("{shown} is not there{}", instead(captures, &node))),
+    }
+}
+
+/// Another capture device that would do, as the end of a sentence.
+fn instead(captures: &[CaptureDevice], not: &Path) -> String {
+    let other =
+        captures.iter().find(|c| c.device != not && c.formats.iter().any(|f| f.passed_over.is_none()));
+    other.map_or_else(String::new, |other| {
+        let path = other.stable_path.as_ref().unwrap_or(&other.device);
+        format!("; set video.device = \"{}\" to use {}", path.display(), other.name)
+    })
+}
+
+fn choose_sound(settings: Option<&Settings>, cards: &[SoundCard]) -> Chosen {
+    let none = |note: &str| Chosen { device: None, note: note.to_owned() };
+    let Some(audio) = settings.and_then(|s| s.audio.as_ref()) else {
+        return none(match settings {
+            _ if !cfg!(feature = "sound") => "this kvmdesk was built without sound",
+            None => "the configuration cannot be used",
+            Some(_) => "off, or there is no capture device of pictures that it could belong to",
+        });
+    };
+    match &audio.device {
+        AudioDevice::Named(name) => {
+            Chosen { device: Some(name.clone()), note: "as configured in audio.device".into() }
+        }
+        AudioDevice::Beside(video) => {
+            let node = std::fs::canonicalize(video).unwrap_or_else(|_| video.clone());
+            match cards.iter().find(|card| card.belongs_to.as_ref() == Some(&node)) {
+                Some(card) => Chosen {
+                    device: Some(card.device.clone()),
+                    note: format!("it is one device with {}", video.display()),
+                },
+                None if cards.is_empty() => none("there is no sound card that captures"),
+                None => none(&format!(
+                    "no sound card belongs to {}; name one in audio.device if it has the computer's sound",
+                    video.display()
+                )),
+            }
+        }
+    }
+}
+
+fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> Chosen {
+    let name = match settings.map(|s| &s.hid) {
+        Some(HidChoice::Recording { .. }) => {
+            return Chosen { device: Some("recording".into()), note: "as configured: no keyboard".into() };
+        }
+        Some(HidChoice::Ch9329(settings)) => {
+            let device = Some(settings.device.display().to_string());
+            let note =
+                if settings.device.exists() { "a CH9329, as configured" } else { "it is not there now" };
+            return Chosen { device, note: note.into() };
+        }
+        Some(HidChoice::Gadget { name }) => name.as_str(),
+        None => "kvmdesk",
+    };
+    if let Some(ours) = controllers.iter().find(|c| c.gadget.as_deref() == Some(name)) {
+        let note = format!("the gadget {name} is built");
+        return Chosen { device: Some(ours.name.clone()), note };
+    }
+    let free = controllers.iter().find(|c| c.gadget.is_none());
+    match (free, controllers.first()) {
+        (Some(free), _) => Chosen {
+            device: Some(free.name.clone()),
+            note: format!("`kvmdesk gadget up` builds the gadget {name} on it"),
+        },
+        (None, Some(taken)) => Chosen {
+            device: None,
+            note: format!(
+                "{} is taken by the gadget {}",
+                taken.name,
+                taken.gadget.as_deref().unwrap_or_default()
+            ),
+        },
+        (None, None) => Chosen {
+            device: None,
+            note:
+                "this machine has no USB port that can be a keyboard (no device controller in /sys/class/udc)"
+                    .to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,511 @@
+//! A V4L2 node as [`Hardware`]: found, opened, given its EDID, set to the signal, tried with one mode after the other
+//! until it streams.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::V4l2Settings;
+use super::choose::{self, Mode};
+use super::find::Finder;
+use super::receiver::Hardware;
+use super::stick::Stick;
+use super::stream::{Stream, pixels_of};
+use super::sys::hdmi::Timings;
+use super::sys::{self, Api, Capability, DriverFormat, hdmi};
+use crate::media::capture::PassedOver;
+use crate::video::edid::{BLOCK, Edid};
+use crate::video::format::{PixelFormat, Resolution};
+
+/// The configured device, open or not.
+pub struct Kernel {
+    settings: V4l2Settings,
+    finder: Finder,
+    open: Option<Open>,
+    /// What could not be used and why, of the signal at hand.
+    passed_over: Vec<PassedOver>,
+    /// Why the configured EDID is not shown.
+    edid_fault: Option<String>,
+}
+
+/// An open node.
+struct Open {
+    // Closed before the descriptor.
+    stream: Option<Stream>,
+    device: v4l::Device,
+    path: PathBuf,
+    capability: Capability,
+    api: Api,
+    has_timings: bool,
+    has_events: bool,
+    /// The timings that were measured last.
+    timings: Option<Timings>,
+    /// What may be tried, best first; the one that is set is `at`.
+    modes: Vec<Mode>,
+    at: usize,
+    format: Option<(DriverFormat, PixelFormat)>,
+    /// What a hot-plug pulse shows again.
+    edid: Option<Vec<u8>>,
+    is_unplugged: bool,
+    stick: Option<Stick>,
+}
+
+/// What a device says of itself, for `probe`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// The node.
+    pub path: PathBuf,
+    /// The driver's name.
+    pub driver: String,
+    /// The device's name.
+    pub card: String,
+    /// Where it is plugged in.
+    pub bus_info: String,
+    /// Every FourCC that it offers, in its order, with the layout that it stands for here.
+    pub formats: Vec<([u8; 4], Option<PixelFormat>)>,
+    /// Size of the signal on the cable, or why there is none; `None` for devices without timings.
+    pub signal: Option<Result<Resolution, String>>,
+    /// The modes that would be tried, best first.
+    pub modes: Vec<Mode>,
+    /// What would not, with the reason.
+    pub passed_over: Vec<PassedOver>,
+    /// The EDID that the computer is shown, if it can be read.
+    pub edid: Option<Edid>,
+}
+
+impl Kernel {
+    /// The device is opened later.
+    pub fn new(settings: V4l2Settings) -> Self {
+        let finder = Finder::new(settings.device.clone());
+        Self { settings, finder, open: None, passed_over: Vec::new(), edid_fault: None }
+    }
+
+    /// The descriptor to poll, if there is one.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.open.as_ref().map(Open::fd)
+    }
+
+    /// The running stream.
+    pub fn stream(&mut self) -> Option<&mut Stream> {
+        self.open.as_mut()?.stream.as_mut()
+    }
+
+    /// What could not be used and why.
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
+    }
+
+    /// Why the configured EDID is not shown.
+    pub fn edid_fault(&self) -> Option<&str> {
+        self.edid_fault.as_deref()
+    }
+
+    /// The layout that is captured.
+    pub fn format(&self) -> Option<[u8; 4]> {
+        Some(self.open.as_ref()?.format?.0.fourcc)
+    }
+
+    fn device(&mut self) -> io::Result<&mut Open> {
+        self.open.as_mut().ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+    }
+
+    fn pass_over(&mut self, fourcc: [u8; 4], reason: String) {
+        let one = PassedOver { fourcc, reason };
+        if !self.passed_over.contains(&one) {
+            tracing::info!(format = %one.name(), reason = one.reason, "a format is passed over");
+            self.passed_over.push(one);
+        }
+    }
+
+    /// Looks at the device without changing anything.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn facts(&mut self) -> io::Result<DeviceFacts> {
+        let formats = &self.settings.formats;
+        let mut open = open_first(&self.finder)?;
+        let signal = match hdmi::query_timings(open.fd()) {
+            Ok(timings) => {
+                open.timings = Some(timings);
+                Some(Ok(timings.resolution()))
+            }
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOLINK) => Some(Err("no signal".to_owned())),
+                Some(libc::ENOLCK) => Some(Err("no lock".to_owned())),
+                Some(libc::ERANGE) => Some(Err("out of range".to_owned())),
+                _ => None,
+            },
+        };
+        let (modes, passed_over) = open.modes(formats)?;
+        let offered = sys::formats(open.fd(), open.api);
+        Ok(DeviceFacts {
+            path: open.path.clone(),
+            driver: open.capability.driver.clone(),
+            card: open.capability.card.clone(),
+            bus_info: open.capability.bus_info.clone(),
+            formats: offered.into_iter().map(|fourcc| (fourcc, pixels_of(fourcc))).collect(),
+            signal,
+            modes,
+            passed_over,
+            edid: hdmi::get_edid(open.fd()).ok().and_then(|bytes| Edid::parse(&bytes).ok()),
+        })
+    }
+
+    /// Shows the computer the configured EDID if it is not shown already: showing it is a hot-plug.
+    fn show_edid(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let now = hdmi::get_edid(open.fd());
+        let Some(wanted) = self.settings.edid.clone() else {
+            open.edid = now.ok().filter(|bytes| Edid::parse(bytes).is_ok());
+            return;
+        };
+        let fault = match now {
+            Ok(now) if is_shown_as(&now, &wanted) => None,
+            Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => Some(
+                "the capture device has no EDID that could be set; remove `edid` from its settings"
+                    .to_owned(),
+            ),
+            _ => match hdmi::set_edid(open.fd(), &wanted) {
+                Err(error) if error.raw_os_error() == Some(libc::E2BIG) => {
+                    Some("the EDID has more blocks than the receiver takes; use a shorter one".to_owned())
+                }
+                Err(error) => Some(format!("the receiver refuses the EDID ({error}); try another one")),
+                Ok(()) => match hdmi::get_edid(open.fd()) {
+                    Ok(back) if is_shown_as(&back, &wanted) => {
+                        tracing::info!(blocks = wanted.len() / 128, "EDID set");
+                        None
+                    }
+                    Ok(_) => Some("the receiver shows another EDID than the one that was set".to_owned()),
+                    Err(error) => Some(format!("the EDID could not be read back: {error}")),
+                },
+            },
+        };
+        open.edid = fault.is_none().then_some(wanted);
+        if let Some(fault) = fault.as_ref().filter(|fault| self.edid_fault.as_ref() != Some(fault)) {
+            tracing::warn!("{fault}");
+        }
+        self.edid_fault = fault;
+    }
+
+    /// Sets the mode `at` or the first behind it that the driver takes; those that it does not are passed over.
+    fn set_next(&mut self) -> io::Result<Resolution> {
+        loop {
+            let open = self.device()?;
+            let Some(mode) = open.modes.get(open.at).copied() else {
+                let names: Vec<_> = self.passed_over.iter().map(PassedOver::name).collect();
+                let text = format!(
+                    "none of its formats can be used ({}); use a device with YUYV, NV12 or MJPG",
+                    names.join(" ")
+                );
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            };
+            match open.set(&mode) {
+                Ok(format) => {
+                    tracing::info!(format = %PassedOver::name_of(format.fourcc), size = %format.resolution, "capture format");
+                    open.format = Some((format, mode.pixels));
+                    return Ok(format.resolution);
+                }
+                Err(error) if is_of_device(&error) => return Err(error),
+                Err(error) => {
+                    open.at += 1;
+                    self.pass_over(mode.fourcc, error.to_string());
+                }
+            }
+        }
+    }
+}
+
+/// Whether a receiver shows the EDID that is wanted. Drivers may put a CEC address into an extension and mend its
+/// checksum: three bytes.
+fn is_shown_as(shown: &[u8], wanted: &[u8]) -> bool {
+    let (shown_blocks, wanted_blocks) = (shown.as_chunks::<BLOCK>().0, wanted.as_chunks::<BLOCK>().0);
+    let differing = |(a, b): (&[u8; BLOCK], &[u8; BLOCK])| a.iter().zip(b).filter(|(a, b)| a != b).count();
+    let mut blocks = shown_blocks.iter().zip(wanted_blocks).map(differing).enumerate();
+    shown.len() == wanted.len()
+        && blocks.all(|(block, differing)| differing <= if block == 0 { 0 } else { 3 })
+}
+
+/// Whether an error is about the device and not about the format that was tried.
+fn is_of_device(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EBUSY | libc::ENODEV | libc::ENXIO | libc::EBADF | libc::ENOMEM)
+    )
+}
+
+/// Opens the first node that is the device; with none of them, the configured one whatever it is.
+fn open_first(finder: &Finder) -> io::Result<Open> {
+    let mut first = None;
+    for path in finder.candidates() {
+        match Open::at(&path) {
+            Ok(open) if finder.is_it(&open.capability) => return Ok(open),
+            other => {
+                first.get_or_insert(other);
+            }
+        }
+    }
+    first.unwrap_or_else(|| Err(io::Error::from_raw_os_error(libc::ENOENT)))
+}
+
+impl Hardware for Kernel {
+    fn open(&mut self) -> io::Result<()> {
+        let open = open_first(&self.finder)?;
+        self.finder.take(&open.capability);
+        tracing::info!(device = %open.path.display(), card = open.capability.card, api = ?open.api, "capture device opened");
+        self.open = Some(open);
+        self.show_edid();
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.open = None;
+    }
+
+    fn query(&mut self) -> io::Result<Option<Resolution>> {
+        let open = self.device()?;
+        if !open.has_timings {
+            if open.stick.as_mut().is_some_and(|stick| stick.has_hdmi() == Some(false)) {
+                return Err(io::Error::from_raw_os_error(libc::ENOLINK));
+            }
+            // Nothing else to ask for but whether it is still there.
+            return sys::get_format(open.fd(), open.api).map(|_| None);
+        }
+        match hdmi::query_timings(open.fd()) {
+            Ok(timings) => {
+                open.timings = Some(timings);
+                Ok(Some(timings.resolution()))
+            }
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::ENODATA | libc::EINVAL)) =>
+            {
+                open.has_timings = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn power_present(&mut self) -> Option<bool> {
+        hdmi::power_present(self.fd()?)
+    }
+
+    fn configure(&mut self) -> io::Result<Resolution> {
+        let formats = self.settings.formats.clone();
+        let open = self.device()?;
+        open.format = None;
+        if let Some(timings) = open.timings.filter(|_| open.has_timings) {
+            hdmi::set_timings(open.fd(), &timings)?;
+        }
+        let (modes, passed_over) = open.modes(&formats)?;
+        (open.modes, open.at) = (modes, 0);
+        for one in &passed_over {
+            tracing::debug!(format = %one.name(), reason = one.reason, "a format is passed over");
+        }
+        self.passed_over = passed_over;
+        self.set_next()
+    }
+
+    fn start(&mut self) -> io::Result<Resolution> {
+        loop {
+            let open = self.device()?;
+            let Some((format, pixels)) = open.format else {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            };
+            let interval = open.modes.get(open.at).and_then(|mode| mode.interval);
+            if let Some((numerator, denominator)) = interval {
+                // A rate that cannot be set is none that keeps the picture away.
+                let set = sys::set_interval(open.fd(), open.api, numerator, denominator);
+                tracing::debug!(?interval, ?set, "capture rate");
+            }
+            match Stream::start(open.device.handle(), open.api, format, pixels) {
+                Ok(stream) => {
+                    open.stream = Some(stream);
+                    return Ok(format.resolution);
+                }
+                Err(error) if is_of_device(&error) => return Err(error),
+                Err(error) => {
+                    open.at += 1;
+                    open.format = None;
+                    let has_next = open.at < open.modes.len();
+                    self.pass_over(format.fourcc, format!("streaming does not start: {error}"));
+                    if !has_next {
+                        return Err(error);
+                    }
+                    self.set_next()?;
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.stream = None;
+        }
+    }
+
+    fn has_events(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.has_events)
+    }
+
+    fn can_hot_plug(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.edid.is_some())
+    }
+
+    fn hot_plug(&mut self, is_plugged: bool) -> io::Result<()> {
+        self.device()?.plug(is_plugged)
+    }
+}
+
+impl Open {
+    fn at(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().as_bytes().contains(&0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the device's path holds a zero byte"));
+        }
+        let device = v4l::Device::with_path(path)?;
+        let fd = device.handle().fd();
+        let capability = sys::capability(fd)?;
+        let Some(api) = capability.api else {
+            return Err(io::Error::other(
+                "this device does not capture video; name another one in the config",
+            ));
+        };
+        let has_events = hdmi::subscribe_source_change(fd).is_ok();
+        Ok(Self {
+            stream: None,
+            device,
+            path: path.to_owned(),
+            capability,
+            api,
+            has_timings: true,
+            has_events,
+            timings: None,
+            modes: Vec::new(),
+            at: 0,
+            format: None,
+            edid: None,
+            is_unplugged: false,
+            stick: Stick::beside(path),
+        })
+    }
+
+    fn fd(&self) -> RawFd {
+        self.device.handle().fd()
+    }
+
+    fn plug(&mut self, is_plugged: bool) -> io::Result<()> {
+        let Some(edid) = &self.edid else { return Ok(()) };
+        hdmi::set_edid(self.fd(), if is_plugged { edid } else { &[] })?;
+        self.is_unplugged = !is_plugged;
+        Ok(())
+    }
+
+    /// What may be tried for `formats` (all, if there are none), and what not.
+    fn modes(&self, formats: &[PixelFormat]) -> io::Result<(Vec<Mode>, Vec<PassedOver>)> {
+        let is_strict = !formats.is_empty() && formats != PixelFormat::ALL;
+        let formats = if formats.is_empty() { &PixelFormat::ALL } else { formats };
+        let now = sys::get_format(self.fd(), self.api)?.resolution;
+        let (mut modes, mut passed_over) = (Vec::new(), Vec::new());
+        for fourcc in sys::formats(self.fd(), self.api) {
+            let reason = match pixels_of(fourcc) {
+                None => "not a layout that is read here",
+                Some(pixels) if !formats.contains(&pixels) => "not among the configured formats",
+                Some(pixels) => {
+                    modes.extend(self.modes_of(fourcc, pixels, now));
+                    continue;
+                }
+            };
+            passed_over.push(PassedOver { fourcc, reason: reason.to_owned() });
+        }
+        Ok((choose::order(modes, formats, is_strict), passed_over))
+    }
+
+    /// The sizes and rates of a format: those of the signal where there are timings, else those that the driver lists.
+    fn modes_of(&self, fourcc: [u8; 4], pixels: PixelFormat, now: Resolution) -> Vec<Mode> {
+        use v4l::frameinterval::FrameIntervalEnum;
+        use v4l::framesize::FrameSizeEnum;
+        use v4l::video::Capture;
+
+        let plain = |size| vec![Mode { fourcc, pixels, size, interval: None }];
+        if let Some(timings) = self.timings.filter(|_| self.has_timings) {
+            return plain(timings.resolution());
+        }
+        let code = v4l::FourCC::new(&fourcc);
+        let mut modes = Vec::new();
+        for size in self.device.enum_framesizes(code).unwrap_or_default() {
+            let FrameSizeEnum::Discrete(size) = size.size else { continue };
+            let resolution = Resolution::new(size.width, size.height);
+            let intervals =
+                self.device.enum_frameintervals(code, size.width, size.height).unwrap_or_default();
+            let before = modes.len();
+            modes.extend(intervals.into_iter().map(|interval| {
+                let shortest = match interval.interval {
+                    FrameIntervalEnum::Discrete(shortest) => shortest,
+                    FrameIntervalEnum::Stepwise(steps) => steps.min,
+                };
+                let interval = Some((shortest.numerator, shortest.denominator));
+                Mode { fourcc, pixels, size: resolution, interval }
+            }));
+            if modes.len() == before {
+                modes.extend(plain(resolution));
+            }
+        }
+        if modes.is_empty() { plain(now) } else { modes }
+    }
+
+    fn set(&self, mode: &Mode) -> io::Result<DriverFormat> {
+        let format = sys::set_format(self.fd(), self.api, mode.fourcc, mode.size)?;
+        let is_sized =
+            self.timings.filter(|_| self.has_timings).is_none_or(|t| t.resolution() == format.resolution);
+        if format.fourcc != mode.fourcc {
+            let text = format!("the driver sets {} instead", PassedOver::name_of(format.fourcc));
+            return Err(io::Error::other(text));
+        }
+        if !is_sized {
+            let text = format!("the driver sets {} where the signal is {}", format.resolution, mode.size);
+            return Err(io::Error::other(text));
+        }
+        if format.strides[0] == 0 && mode.pixels != PixelFormat::Mjpeg {
+            return Err(io::Error::other("the driver gives rows of no length"));
+        }
+        Ok(format)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // A computer must not be left without a display because this ends in the middle of a pulse.
+        if self.is_unplugged {
+            let _ = self.plug(true);
+        }
+    }
+}
+
+/// Looks at a device as it would be used, without changing anything; also while it streams elsewhere.
+///
+/// # Errors
+/// If it cannot be opened or is no capture device.
+pub fn probe(settings: V4l2Settings) -> io::Result<DeviceFacts> {
+    Kernel::new(settings).facts()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edid_with_its_address_set_is_the_same_and_another_is_not() {
+        let wanted = vec![7; 2 * BLOCK];
+        let mut shown = wanted.clone();
+        assert!(is_shown_as(&shown, &wanted));
+        shown[BLOCK + 25..BLOCK + 27].fill(9);
+        shown[2 * BLOCK - 1] = 9;
+        assert!(is_shown_as(&shown, &wanted));
+        shown[BLOCK + 3] = 9;
+        assert!(!is_shown_as(&shown, &wanted), "more than an address");
+        shown = wanted.clone();
+        shown[BLOCK - 1] = 9;
+        assert!(!is_shown_as(&shown, &wanted), "the first block has no address");
+        assert!(!is_shown_as(&wanted[..BLOCK], &wanted) && !is_shown_as(&[], &wanted));
+    }
+}

@@ -1,0 +1,182 @@
+//! A V4L2 capture device: HDMI receivers with DV timings and plain USB grabbers. Follows the signal, recovers by the
+//! ladder of `capture::ladder`, finds the device again when it comes back, and never shows a frame from before a
+//! change of the signal. Here the real clock and poll(2) meet the machine in `receiver`.
+#![allow(clippy::disallowed_methods, reason = "an edge: waits and retries are real time")]
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use self::device::Kernel;
+use self::receiver::Receiver;
+use super::{FramePair, Source, SourceEvent, SourceReport, SourceState};
+use crate::media::wake::WakeReceiver;
+use crate::video::format::PixelFormat;
+
+pub mod choose;
+pub mod device;
+mod find;
+mod hidraw;
+mod receiver;
+mod stick;
+mod stream;
+pub(in crate::media) mod sys;
+
+/// What a capture device is opened with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct V4l2Settings {
+    /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
+    pub device: PathBuf,
+    /// The formats that may be used, best first; none for all of them in the order that is best for the device.
+    pub formats: Vec<PixelFormat>,
+    /// What the receiver tells the computer that it can show; `None` leaves it as it is.
+    pub edid: Option<Vec<u8>>,
+}
+
+/// A capture device as a source.
+pub struct V4l2Source {
+    receiver: Receiver<Kernel>,
+    damaged: u64,
+    /// When the caller was last given something; what it does meanwhile is no silence of the device.
+    left_at: Instant,
+}
+
+impl std::fmt::Debug for V4l2Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("V4l2Source").field("state", &self.receiver.state()).finish_non_exhaustive()
+    }
+}
+
+impl V4l2Source {
+    /// Tries to open the device at once, so that the size is known before anybody watches; if it is not there, goes
+    /// on trying.
+    pub fn new(settings: V4l2Settings) -> Self {
+        let now = Instant::now();
+        Self { receiver: Receiver::new(Kernel::new(settings), now), damaged: 0, left_at: now }
+    }
+
+    /// Does what poll(2) says.
+    fn take(&mut self, revents: i16, now: Instant) {
+        let Some(fd) = self.receiver.hardware.fd() else { return };
+        if revents & libc::POLLPRI != 0 {
+            match sys::hdmi::take_source_change(fd) {
+                Ok(true) => self.receiver.source_changed(now),
+                Ok(false) => {}
+                Err(error) => return self.receiver.stream_failed(&error, now),
+            }
+        }
+        if let Some(stream) = self.receiver.hardware.stream()
+            && revents & libc::POLLIN != 0
+        {
+            let drained = stream.drain();
+            self.damaged += stream.take_damaged();
+            match drained {
+                Ok(true) => return self.receiver.frame_came(now),
+                Ok(false) => {}
+                Err(error) => return self.receiver.stream_failed(&error, now),
+            }
+        }
+        if revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 {
+            // A device that is gone says so when it is asked.
+            let error =
+                sys::capability(fd).err().unwrap_or_else(|| std::io::Error::from_raw_os_error(libc::EIO));
+            self.receiver.stream_failed(&error, now);
+        }
+    }
+}
+
+impl Source for V4l2Source {
+    fn state(&self) -> SourceState {
+        self.receiver.state()
+    }
+
+    fn report(&self) -> SourceReport {
+        let hardware = &self.receiver.hardware;
+        SourceReport {
+            recovery: self.receiver.counts(),
+            damaged: self.damaged,
+            format: hardware.format(),
+            passed_over: hardware.passed_over().to_vec(),
+            edid_fault: hardware.edid_fault().map(str::to_owned),
+        }
+    }
+
+    fn set_awake(&mut self, is_awake: bool) {
+        self.receiver.set_awake(is_awake);
+    }
+
+    fn wait(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent {
+        let event = self.wait_for_event(wake, not_before, until);
+        self.left_at = Instant::now();
+        event
+    }
+
+    fn frame(&mut self) -> Option<FramePair<'_>> {
+        match self.receiver.hardware.stream()?.lend() {
+            Ok(pair) => pair,
+            Err(error) => {
+                tracing::warn!(%error, "a buffer could not be given back");
+                None
+            }
+        }
+    }
+}
+
+impl V4l2Source {
+    fn wait_for_event(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent {
+        let before = self.receiver.state();
+        let now = Instant::now();
+        self.receiver.was_away(now.saturating_duration_since(self.left_at));
+        self.receiver.tick(now);
+        if self.receiver.state() != before {
+            return SourceEvent::State;
+        }
+        let mut deadline = until.min(self.receiver.deadline());
+        let mut events = libc::POLLPRI;
+        if let Some(stream) = self.receiver.hardware.stream() {
+            events |= libc::POLLIN;
+            if stream.has_waiting() {
+                deadline = deadline.min(not_before);
+            }
+        }
+        // A device that is closed, or that fails until the next rung, is not polled.
+        let descriptor = self.receiver.hardware.fd().filter(|_| self.receiver.is_pollable());
+        let ready = wake.poll(descriptor.map(|fd| (fd, events)), deadline);
+        let now = Instant::now();
+        self.take(ready.device, now);
+        self.receiver.tick(now);
+        if self.receiver.state() != before {
+            return SourceEvent::State;
+        }
+        let has_waiting = self.receiver.hardware.stream().is_some_and(|stream| stream.has_waiting());
+        if has_waiting && Instant::now() >= not_before {
+            return SourceEvent::Frame;
+        }
+        SourceEvent::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::wake;
+    use crate::video::signal::SignalState;
+    use std::time::Duration;
+
+    #[test]
+    fn a_device_that_is_not_there_is_a_state_and_is_tried_again() {
+        for path in ["/nonexistent/video0", "/dev/null", "/dev/video\0"] {
+            let settings = V4l2Settings { device: path.into(), formats: vec![], edid: None };
+            assert!(device::probe(settings.clone()).is_err());
+            let mut source = V4l2Source::new(settings);
+            assert_eq!(source.state(), SourceState { signal: SignalState::NoDevice, resolution: None });
+            source.set_awake(true);
+            let (_sender, receiver) = wake::pair().unwrap();
+            let tried = source.report().recovery.reopens;
+            let now = Instant::now();
+            while source.report().recovery.reopens < tried + 2 {
+                assert_eq!(source.wait(&receiver, now, now + Duration::from_secs(30)), SourceEvent::Nothing);
+            }
+            assert!(source.frame().is_none());
+        }
+    }
+}
