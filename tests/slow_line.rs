@@ -186,7 +186,10 @@ fn serve(door: Arc<Door>, captured: Captured, stop: watch::Receiver<bool>) {
             // A loaded machine must not change the size, or the numbers in the pictures cannot be read.
             let pipeline = Pipeline::spawn_sized(source, 60, MaxSize::Source, Encoders::of_this_machine());
             let (recording, _reports) = Recording::in_memory();
-            let hid = HidWriter::spawn(Box::new(recording), HidSettings { keyboard_layout: "us".into() });
+            let hid = HidWriter::spawn(
+                Box::new(recording),
+                HidSettings { keyboard_layout: "us".into(), ..HidSettings::default() },
+            );
             let hid = Arc::new(hid);
             let display = Display { video: pipeline.handle(), health: hid.health(), hid, audio: None };
             let stream = MessageStream::from_tcp(socket).unwrap();

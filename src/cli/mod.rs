@@ -17,6 +17,7 @@ mod serve;
 mod sessions;
 mod snapshot;
 mod status;
+mod type_text;
 mod unlock;
 
 use std::process::ExitCode;
@@ -102,6 +103,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Store(error) => error.into(),
             StartError::Password(error) => error.into(),
+            StartError::Layout(error) => Self::new(CONFIG, error.to_string()),
             StartError::Device(_) | StartError::Socket { .. } | StartError::Thread(_) => {
                 Self::new(UNAVAILABLE, error.to_string())
             }
@@ -140,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
         Command::Probe(probe) => probe::run(&args.place, &probe),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Type(text) => type_text::run(&args.place, &text),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

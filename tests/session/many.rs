@@ -253,7 +253,10 @@ fn pipeline(candidates: Vec<Arc<dyn Candidate>>) -> (Pipeline, watch::Sender<Tes
 
 pub fn display(pipeline: &Pipeline) -> Display {
     let (backend, _reports) = Recording::in_memory();
-    let hid = Arc::new(HidWriter::spawn(Box::new(backend), HidSettings { keyboard_layout: "us".into() }));
+    let hid = Arc::new(HidWriter::spawn(
+        Box::new(backend),
+        HidSettings { keyboard_layout: "us".into(), ..HidSettings::default() },
+    ));
     Display { video: pipeline.handle(), health: hid.health(), hid, audio: None }
 }
 
