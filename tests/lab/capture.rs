@@ -122,6 +122,9 @@ fn bars_come(
         let shown = session.app.picture().map(|picture| write_png(picture, &path));
         say(&format!("the picture at last: {} {shown:?}", path.display()));
         say(&session.in_guest(&format!("kvmdesk status --json --config {CONFIG}")));
+        let stacks =
+            "for task in /proc/$(cat /tmp/agent.pid)/task/*; do cat $task/comm $task/stack; done || true";
+        say(&session.in_guest(stacks));
         panic!("{what}: {error}; saw {seen:?}");
     }
 }
