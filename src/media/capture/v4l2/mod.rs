@@ -16,6 +16,7 @@ pub mod choose;
 pub mod device;
 mod find;
 mod hidraw;
+mod open;
 mod receiver;
 mod stick;
 mod stream;

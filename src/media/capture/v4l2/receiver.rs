@@ -30,6 +30,9 @@ pub trait Hardware {
     /// ERANGE out of range.
     fn query(&mut self) -> io::Result<Option<Resolution>>;
 
+    /// Whether what is set is still what was queried last: a mode may change and keep its size.
+    fn is_set(&self) -> bool;
+
     /// Whether there are 5 V on the cable; `None` if that cannot be known.
     fn power_present(&mut self) -> Option<bool>;
 
@@ -311,7 +314,8 @@ impl<H: Hardware> Receiver<H> {
         if matches!(self.trouble, Some(Trouble::NoSync | Trouble::OutOfRange)) {
             self.trouble = None;
         }
-        let is_set = self.configured.is_some_and(|set| size.is_none_or(|size| size == set));
+        let is_sized = self.configured.is_some_and(|set| size.is_none_or(|size| size == set));
+        let is_set = is_sized && self.hardware.is_set();
         if !is_set {
             self.stop();
             match self.hardware.configure() {

@@ -50,6 +50,8 @@ struct Fake {
     wedge: Option<Cure>,
     size: Resolution,
     set: Option<Resolution>,
+    hertz: u32,
+    set_hertz: u32,
     is_open: bool,
     /// Its descriptor has died and stays dead.
     is_dead: bool,
@@ -99,6 +101,10 @@ impl Hardware for Fake {
         }
     }
 
+    fn is_set(&self) -> bool {
+        self.set_hertz == self.hertz
+    }
+
     fn power_present(&mut self) -> Option<bool> {
         Some(self.fault != Some(Fault::NoCable))
     }
@@ -109,6 +115,7 @@ impl Hardware for Fake {
             return Err(errno(libc::EBUSY));
         }
         self.set = Some(self.size);
+        self.set_hertz = self.hertz;
         Ok(self.size)
     }
 
@@ -164,6 +171,8 @@ impl Simulation {
             wedge: None,
             size: Resolution::new(1920, 1080),
             set: None,
+            hertz: 60,
+            set_hertz: 0,
             is_open: false,
             is_dead: false,
             is_streaming: false,
@@ -201,7 +210,7 @@ impl Simulation {
                 self.next_frame = self.now + FRAME;
                 let comes = fake.wedge.is_none() && fake.fault != Some(Fault::Stalled);
                 // Frames of a mode that is not set any more come damaged or not at all.
-                if comes && fake.set == Some(fake.size) {
+                if comes && fake.set == Some(fake.size) && fake.is_set() {
                     self.shown = fake.set.map(|size| (size, self.now));
                     self.receiver.frame_came(self.now);
                 }
@@ -347,6 +356,10 @@ fn mode_changes_are_followed_with_and_without_events() {
             simulation.fake().size = Resolution::new(width, 480);
             simulation.has_event = true;
             simulation.recovers(&format!("{width}, events: {has_events}"));
+            // Another mode of the same size.
+            simulation.fake().hertz += 1;
+            simulation.has_event = true;
+            simulation.recovers(&format!("{width} at another rate, events: {has_events}"));
         }
     }
 }

@@ -35,6 +35,15 @@ impl Timings {
         let bt = unsafe { self.0.__bindgen_anon_1.bt };
         Resolution::new(bt.width, bt.height)
     }
+
+    /// Whether these are the same mode: size, scan, and a pixel clock that measuring may be off by 1 %.
+    pub fn is_like(&self, other: &Self) -> bool {
+        // SAFETY: as above; the structure is packed, so that its fields are copied out.
+        let (a, b) = unsafe { (self.0.__bindgen_anon_1.bt, other.0.__bindgen_anon_1.bt) };
+        let (clock, other_clock) = (a.pixelclock, b.pixelclock);
+        let shape = |bt: &v4l::v4l_sys::v4l2_bt_timings| (bt.width, bt.height, bt.interlaced);
+        shape(&a) == shape(&b) && clock.abs_diff(other_clock) <= clock / 100
+    }
 }
 
 const fn request(direction: u32, number: u32, size: usize) -> vidioc::_IOC_TYPE {
