@@ -122,7 +122,6 @@ impl Encoders {
         static SLOTS: OnceLock<Vec<Arc<Slot>>> = OnceLock::new();
         let slots = SLOTS.get_or_init(|| {
             // Of equal cost openh264 comes first: it needs fewer bytes than x264 for the same SSIM, and no plugin.
-            #[cfg_attr(not(feature = "gstreamer"), expect(unused_mut))]
             let mut candidates: Vec<Arc<dyn Candidate>> = vec![Arc::new(OpenH264Candidate)];
             #[cfg(feature = "gstreamer")]
             candidates.extend(super::gstreamer::candidates().map(|c| Arc::new(c) as Arc<dyn Candidate>));

@@ -99,10 +99,8 @@ impl Line {
     fn complaint(&self) -> Option<EncodeError> {
         let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
         let element = message.src().map_or_else(String::new, |source| source.name().to_string());
-        match message.view() {
-            gst::MessageView::Error(error) => Some(failed(element, error.error())),
-            _ => None,
-        }
+        let gst::MessageView::Error(error) = message.view() else { return None };
+        Some(failed(element, error.error()))
     }
 
     /// Ends the pipeline and frees what its elements hold.

@@ -59,7 +59,7 @@ pub enum Scale {
 
 impl Scale {
     /// The quantiser on this scale for one of H.264: in between the measured points, linear.
-    pub fn from_h264(self, quantiser: u8) -> u32 {
+    pub fn of_h264(self, quantiser: u8) -> u32 {
         const H264: [u32; 8] = [0, 14, 20, 26, 32, 38, 44, 51];
         let points = match self {
             Self::H26x => H264,
@@ -377,14 +377,14 @@ mod tests {
     #[test]
     fn every_scale_rises_from_end_to_end() {
         for scale in [Scale::H26x, Scale::X265, Scale::Vp8, Scale::Vp9, Scale::Av1] {
-            let all: Vec<u32> = (0..=60).map(|quantiser| scale.from_h264(quantiser)).collect();
+            let all: Vec<u32> = (0..=60).map(|quantiser| scale.of_h264(quantiser)).collect();
             assert!(all.windows(2).all(|pair| pair[0] <= pair[1]), "{scale:?}: {all:?}");
             assert_eq!(
                 (all[0], all[51]),
                 (0, if matches!(scale, Scale::H26x | Scale::X265) { 51 } else { 63 })
             );
         }
-        assert_eq!((Scale::H26x.from_h264(29), Scale::Vp9.from_h264(26)), (29, 22));
+        assert_eq!((Scale::H26x.of_h264(29), Scale::Vp9.of_h264(26)), (29, 22));
     }
 
     #[test]
