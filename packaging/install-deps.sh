@@ -23,8 +23,9 @@ build_packages="build-essential nasm cmake pkg-config libclang-dev linux-libc-de
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly libasound2-dev libopus-dev"
 # An emulator for the lab's guest; the tools that unpack a kernel and pack the guest's file system; ip(8) for tests in
-# network namespaces; decoders to compare with.
-test_packages="gstreamer1.0-libav qemu-system-x86 cpio kmod xz-utils zstd binutils iproute2"
+# network namespaces; decoders to compare with; another reader of keyboard layouts, with its data.
+test_packages="gstreamer1.0-libav qemu-system-x86 cpio kmod xz-utils zstd binutils iproute2
+  libxkbcommon-dev xkb-data libx11-data"
 
 with_rust=yes
 packages=

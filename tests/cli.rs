@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::controller::{Controller, LONG, Options};
+use crate::support::hidlog::HidLog;
 use crate::support::procs::Proc;
 
 fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
@@ -52,7 +53,7 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     assert_eq!(code(&help), 0);
     let commands = [
         "run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status", "snapshot",
-        "probe",
+        "probe", "bench", "type",
     ];
     for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));
@@ -69,6 +70,8 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
         &["password", "secret12"],
         &["snapshot"],
         &["snapshot", "x.png", "--display", "0"],
+        &["bench", "--clip", "bios"],
+        &["bench", "--rounds", "0"],
     ] {
         assert_eq!(code(&run(dir.path(), wrong)), 64, "{wrong:?}");
     }
@@ -195,6 +198,31 @@ fn the_demo_serves_answers_and_ends_when_told_to() {
     let said = demo.output();
     let logs: String = said.lines().filter(|l| l.contains(" INFO ") || l.contains(" WARN ")).collect();
     assert!(!logs.contains(&password), "no secrets in logs: {logs}");
+}
+
+#[test]
+fn a_text_is_typed_from_the_shell_and_what_has_no_key_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = run(dir.path(), &["type", "x", "--state-dir", "state"]);
+    assert_eq!(code(&none), 69, "{}", err(&none));
+    let (_demo, _) = demo(dir.path(), &["--hid-log", "hid.jsonl"]);
+    let long = "ab".repeat(150);
+    let output = run(dir.path(), &["type", &long, "--state-dir", "state"]);
+    assert_eq!((code(&output), err(&output)), (0, String::new()));
+    let mut child = kvmdesk(dir.path(), &["type", "--state-dir", "state"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all("cédж\n".as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 64);
+    assert!(err(&output).contains("no keys for: é ж."), "{}", err(&output));
+    let reports = HidLog::new(&dir.path().join("hid.jsonl")).reports();
+    let typed: Vec<u8> = reports.iter().map(|r| r.bytes[2]).filter(|usage| *usage != 0).collect();
+    let mut want = [4, 5].repeat(150);
+    want.extend([6, 7, 0x28]);
+    assert_eq!(typed, want, "all of it, once, in order, and nothing is left when the command ends");
 }
 
 #[test]

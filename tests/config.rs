@@ -85,7 +85,10 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
     assert_eq!(keys_of("[[target]]\npointer.zzz = 1"), ["local"]);
     assert!(table["target"][0]["pointer"].get("local").is_some());
     assert!(known >= 27, "only {known} keys found: does the parser still list them?");
+    // Only one backend can be chosen at a time.
     let text = text.replace("log = \"/tmp", "#log = \"/tmp");
+    let text =
+        text.replace("device = \"/dev/ttyUSB0", "#device = \"/dev/ttyUSB0").replace("\nbaud", "\n#baud");
     let settings = resolve(&text, &[], &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
     // The documented values are the defaults, where there are any.
     let bare = resolve("", &[], &Overrides::default()).unwrap();
@@ -93,6 +96,19 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
         for documented in settings.shown.iter().filter(|s| s.key == default.key) {
             assert_eq!(documented.value, default.value, "{}: the comment shows another default", default.key);
         }
+    }
+}
+
+#[test]
+fn a_serial_chip_has_a_device_and_a_rate() {
+    use kvmdesk::config::settings::hid::HidChoice;
+    use kvmdesk::hid::backend::ch9329::{Ch9329Settings, chip::Baud};
+    let text = |baud: &str| format!("[hid]\nbackend = \"ch9329\"\ndevice = \"/dev/ttyS1\"\n{baud}");
+    for (line, baud) in
+        [("", Baud::Auto), ("baud = \"auto\"", Baud::Auto), ("baud = 115200", Baud::Fixed(115_200))]
+    {
+        let settings = resolve(&text(line), &[], &Overrides::default()).unwrap();
+        assert_eq!(settings.hid, HidChoice::Ch9329(Ch9329Settings { device: "/dev/ttyS1".into(), baud }));
     }
 }
 

@@ -68,7 +68,10 @@ impl House {
             local_pointer: LocalPointer::Auto,
         };
         let (recording, reports) = Recording::in_memory();
-        let hid = HidWriter::spawn(Box::new(recording), HidSettings { keyboard_layout: "us".into() });
+        let hid = HidWriter::spawn(
+            Box::new(recording),
+            HidSettings { keyboard_layout: "us".into(), ..HidSettings::default() },
+        );
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

@@ -150,7 +150,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn writer(backend: Box<dyn HidBackend>) -> HidWriter {
-    HidWriter::spawn(backend, HidSettings { keyboard_layout: "us".into() })
+    HidWriter::spawn(backend, HidSettings { keyboard_layout: "us".into(), ..HidSettings::default() })
 }
 
 #[test]

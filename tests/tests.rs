@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod ch9329;
 mod cli;
 mod config;
 mod controller;
@@ -16,6 +17,7 @@ mod floors;
 mod golden;
 mod hid_backends;
 mod lab;
+mod layouts;
 mod nat;
 mod pipeline;
 mod rendezvous;

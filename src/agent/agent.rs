@@ -10,12 +10,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::settings::{HidChoice, Settings};
+use crate::config::settings::Settings;
+use crate::config::settings::hid::HidChoice;
 use crate::crypto::password::PasswordHash;
 use crate::crypto::secret::Secret;
 use crate::crypto::seed::Seed;
 use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
+use crate::input::layout::{Layout, UnknownLayout};
+use crate::input::typist::Typist;
 use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
@@ -73,6 +76,9 @@ pub enum StartError {
     /// The password of this run.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// The target's keyboard layout.
+    #[error(transparent)]
+    Layout(#[from] UnknownLayout),
     /// A device.
     #[error(transparent)]
     Device(#[from] backend::OpenError),
@@ -124,8 +130,12 @@ impl Agent {
         let gate = Gate::new(identity.salt.clone(), permanent, Instant::now(), unix_ms, seed.split());
 
         let backend = backend::open(&settings.hid.backend())?;
+        let layout = Layout::by_name(&settings.target.keyboard_layout)?;
         let keyboard_layout = settings.target.keyboard_layout.clone();
-        let hid = Arc::new(HidWriter::spawn(backend, HidSettings { keyboard_layout }));
+        let hid = Arc::new(HidWriter::spawn(
+            backend,
+            HidSettings { keyboard_layout, unicode_entry: settings.target.unicode_entry },
+        ));
         let (cards, told) = TestCards::new(settings.displays.len());
         let encoders = Encoders::of_this_machine();
         let pipelines: Vec<_> = settings
@@ -171,6 +181,8 @@ impl Agent {
             audio: sound.handle(),
             health: hid.health(),
             leds: hid.leds(),
+            shell: hid.open_session(),
+            typist: Typist::new(layout, settings.target.unicode_entry),
             registration: registration.as_ref().map(|(_, r)| r.clone()),
             direct: direct.as_ref().map(|(_, r)| r.clone()),
             lan: lan.as_ref().map(|(_, r)| r.clone()),
@@ -259,7 +271,7 @@ impl Agent {
         end_thread("hid-writer", move || drop(displays)).await;
         let sessions = Arc::clone(&answers.sessions);
         end_thread("log-ins", move || sessions.finish()).await;
-        end_thread("media-audio", move || drop(sound)).await;
+        end_thread("media-audio", move || sound.stop()).await;
         let endings = pipelines.into_iter().map(|p| end_thread("media-pipeline", move || drop(p)));
         let endings: Vec<_> = endings.map(tokio::spawn).collect();
         for ending in endings {
@@ -445,6 +457,11 @@ pub fn look_at_devices(settings: &Settings) -> Vec<String> {
         && let Err(error) = backend::gadget::probe(&nodes)
     {
         faults.push(format!("hid.gadget: {error}; `kvmdesk gadget up` builds it"));
+    }
+    if let HidChoice::Ch9329(chip) = &settings.hid
+        && !chip.device.exists()
+    {
+        faults.push(format!("hid.device: {} is not there now", chip.device.display()));
     }
     faults
 }

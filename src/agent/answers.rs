@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::config::settings::{HidChoice, Settings};
-use crate::hid::writer::HidHealth;
-use crate::input::event::LedState;
+use crate::config::settings::Settings;
+use crate::config::settings::hid::HidChoice;
+use crate::hid::writer::{HidHandle, HidHealth, TextProgress};
+use crate::input::event::{InputEvent, LedState};
+use crate::input::typist::Typist;
 use crate::media::audio::{AudioDevice, AudioHandle};
 use crate::media::pipeline::VideoHandle;
 use crate::wire::id::PeerId;
@@ -36,6 +38,9 @@ pub struct Answers {
     pub(super) audio: Option<AudioHandle>,
     pub(super) health: watch::Receiver<HidHealth>,
     pub(super) leds: watch::Receiver<LedState>,
+    /// What `kvmdesk type` types with.
+    pub(super) shell: HidHandle,
+    pub(super) typist: Typist,
     pub(super) registration: Option<watch::Receiver<RegistrationStatus>>,
     pub(super) direct: Option<watch::Receiver<ListenStatus>>,
     pub(super) lan: Option<watch::Receiver<ListenStatus>>,
@@ -125,6 +130,7 @@ impl Answers {
                 hid: HidStatus {
                     backend: match &self.settings.hid {
                         HidChoice::Gadget { name } => format!("gadget {name}"),
+                        HidChoice::Ch9329(settings) => format!("ch9329 on {}", settings.device.display()),
                         HidChoice::Recording { .. } => "recording".to_owned(),
                     },
                     is_connected: health.is_connected,
@@ -140,6 +146,22 @@ impl Answers {
                 sessions: self.sessions.list(),
             },
         }
+    }
+
+    /// Types some characters; what is typed is in no log.
+    fn type_text(&self, text: String) -> Answer {
+        let health = self.health.borrow();
+        if !health.is_connected && !text.is_empty() {
+            return Answer::Failed { text: health.notice.clone() };
+        }
+        let left_out = text.chars().filter(|c| self.typist.chords(*c, false).is_none()).collect();
+        if !text.is_empty() && self.shell.send(InputEvent::Text(text)).is_err() {
+            return Answer::Failed {
+                text: "The keyboard queue is full: the computer does not take input.".to_owned(),
+            };
+        }
+        let TextProgress { bytes_waiting: waiting, cuts } = self.shell.text_progress();
+        Answer::Typing { waiting, cuts, left_out }
     }
 
     /// Takes the stored password over.
@@ -178,6 +200,7 @@ impl ControlHost for Answers {
                 Answer::Done { text: "All locks after wrong passwords are cleared.".to_owned() }
             }
             Request::ReloadPassword => self.reload_password(),
+            Request::Type { text } => self.type_text(text),
             Request::OneTimePassword => Answer::OneTimePassword {
                 password: self.sessions.one_time().borrow().as_ref().map(|p| p.reveal().clone()),
             },

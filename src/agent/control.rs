@@ -54,6 +54,11 @@ pub enum Request {
         /// Which one, from 1.
         display: usize,
     },
+    /// Type some characters on the computer, or with none tell how far typing is.
+    Type {
+        /// The characters.
+        text: String,
+    },
 }
 
 /// What is answered.
@@ -71,6 +76,15 @@ pub enum Answer {
     OneTimePassword {
         /// The password.
         password: Option<String>,
+    },
+    /// To [`Request::Type`].
+    Typing {
+        /// Bytes of text that are not typed to their end.
+        waiting: usize,
+        /// How often a text ended early since the start.
+        cuts: usize,
+        /// The characters of this request that nothing types.
+        left_out: String,
     },
     /// To [`Request::Snapshot`]; the bytes of a PNG follow the line.
     Picture(Picture),
@@ -224,7 +238,7 @@ pub fn ask_picture(path: &Path, display: usize) -> Result<Result<Picture, String
             Ok(Ok(picture))
         }
         Answer::Failed { text } => Ok(Err(text)),
-        Answer::Status(_) | Answer::Done { .. } | Answer::OneTimePassword { .. } => {
+        Answer::Status(_) | Answer::Typing { .. } | Answer::Done { .. } | Answer::OneTimePassword { .. } => {
             Ok(Err("the daemon answered something else".to_owned()))
         }
     }

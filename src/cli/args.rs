@@ -99,6 +99,8 @@ pub enum Command {
     Probe(Probe),
     /// Measure what the picture costs on this machine, beside a reference
     Bench(Bench),
+    /// Type a text on the computer
+    Type(Type),
 }
 
 /// `kvmdesk run`
@@ -268,4 +270,17 @@ pub struct Bench {
     /// Be the process whose memory is measured
     #[arg(long, hide = true)]
     pub child_memory: bool,
+}
+
+/// `kvmdesk type`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "The keys are those of the target's keyboard-layout. A command line can be read by others on this \
+                        machine: give secrets on standard input.\n\nExamples:\n  kvmdesk type 'ls -l /dev/hidg*'\n  \
+                        kvmdesk type < script.sh"
+)]
+pub struct Type {
+    /// The text, as it is; without it, standard input is typed
+    #[arg(value_name = "TEXT")]
+    pub text: Option<String>,
 }

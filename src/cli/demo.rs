@@ -8,6 +8,7 @@ use crate::agent::direct_task::ListenStatus;
 use crate::agent::rendezvous_task::RegistrationStatus;
 use crate::agent::store::{Store, StoreError};
 use crate::config::file::{HidBackendName, ParsedFile, VideoSource};
+use crate::config::settings::hid::HidChoice;
 use crate::config::settings::{self, DIRECT_PORT, Settings};
 
 use super::args::{Demo, Place};
@@ -93,10 +94,10 @@ fn accompany(
     async move {
         println!("kvmdesk {} demo: a moving test card; no hardware is used.", env!("CARGO_PKG_VERSION"));
         match &settings.hid {
-            settings::HidChoice::Recording { log: Some(path) } => {
+            HidChoice::Recording { log: Some(path) } => {
                 println!("Keys and pointer are written to {} (it shows what is typed).", path.display());
             }
-            settings::HidChoice::Recording { log: None } | settings::HidChoice::Gadget { .. } => {
+            HidChoice::Recording { log: None } | HidChoice::Gadget { .. } | HidChoice::Ch9329(_) => {
                 println!("Keys and pointer are only shown on the test card.");
             }
         }

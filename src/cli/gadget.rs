@@ -1,6 +1,6 @@
 //! `kvmdesk gadget up|down`: the only command that wants root.
 
-use crate::config::settings::HidChoice;
+use crate::config::settings::hid::HidChoice;
 use crate::hid::configfs::{self, GadgetError, GadgetSpec, KernelPaths};
 
 use super::args::{Gadget, GadgetDeed, Place};
@@ -9,7 +9,7 @@ use super::{CONFIG, Failure, NO_PERMISSION, UNAVAILABLE, place};
 pub(super) fn run(place: &Place, gadget: &Gadget) -> Result<(), Failure> {
     let settings = place::settings(place)?;
     let HidChoice::Gadget { name } = settings.hid else {
-        let text = "the configuration has hid.backend = \"recording\", which needs no gadget";
+        let text = "the configuration has another hid.backend than \"gadget\", which needs no gadget";
         return Err(Failure::new(CONFIG, text));
     };
     let paths = KernelPaths::default();

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod demo;
 mod gadget;
+mod heap;
 mod id;
 mod logging;
 mod password;
@@ -16,6 +17,7 @@ mod serve;
 mod sessions;
 mod snapshot;
 mod status;
+mod type_text;
 mod unlock;
 
 use std::process::ExitCode;
@@ -101,6 +103,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Store(error) => error.into(),
             StartError::Password(error) => error.into(),
+            StartError::Layout(error) => Self::new(CONFIG, error.to_string()),
             StartError::Device(_) | StartError::Socket { .. } | StartError::Thread(_) => {
                 Self::new(UNAVAILABLE, error.to_string())
             }
@@ -117,6 +120,7 @@ impl From<std::io::Error> for Failure {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    heap::settle();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -138,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
         Command::Probe(probe) => probe::run(&args.place, &probe),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Type(text) => type_text::run(&args.place, &text),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

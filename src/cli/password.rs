@@ -71,7 +71,9 @@ fn tell_daemon(store: &Store) -> Result<(), Failure> {
     match control::ask(&store.socket(), &Request::ReloadPassword) {
         Ok(Answer::Done { text }) => println!("{text}"),
         Ok(Answer::Failed { text }) => return Err(Failure::new(UNAVAILABLE, text)),
-        Ok(Answer::Status(_) | Answer::OneTimePassword { .. } | Answer::Picture(_))
+        Ok(
+            Answer::Status(_) | Answer::OneTimePassword { .. } | Answer::Picture(_) | Answer::Typing { .. },
+        )
         | Err(AskError::NotRunning(_)) => {}
         Err(error) => return Err(error.into()),
     }
@@ -89,7 +91,7 @@ fn show_once(store: &Store) -> Result<(), Failure> {
             Err(Failure::new(UNAVAILABLE, text))
         }
         Answer::Failed { text } | Answer::Done { text } => Err(Failure::new(UNAVAILABLE, text)),
-        Answer::Status(_) | Answer::Picture(_) => {
+        Answer::Status(_) | Answer::Picture(_) | Answer::Typing { .. } => {
             Err(Failure::new(UNAVAILABLE, "the daemon answered something else"))
         }
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::config::settings::{HidChoice, Settings};
+use crate::config::settings::Settings;
+use crate::config::settings::hid::HidChoice;
 use crate::hid::configfs::{self, KernelPaths};
 use crate::media::audio::{AudioDevice, cards};
 use crate::media::capture::PassedOver as PassedOverFormat;
@@ -272,6 +273,12 @@ fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> C
     let name = match settings.map(|s| &s.hid) {
         Some(HidChoice::Recording { .. }) => {
             return Chosen { device: Some("recording".into()), note: "as configured: no keyboard".into() };
+        }
+        Some(HidChoice::Ch9329(settings)) => {
+            let device = Some(settings.device.display().to_string());
+            let note =
+                if settings.device.exists() { "a CH9329, as configured" } else { "it is not there now" };
+            return Chosen { device, note: note.into() };
         }
         Some(HidChoice::Gadget { name }) => name.as_str(),
         None => "kvmdesk",

@@ -14,7 +14,11 @@ pub(super) fn run(place: &Place, args: &Sessions) -> Result<(), Failure> {
     let here: Vec<u64> = match control::ask(&store.socket(), &Request::Status) {
         Ok(Answer::Status(status)) => status.target.sessions.iter().map(|s| s.session).collect(),
         Ok(
-            Answer::Done { .. } | Answer::Failed { .. } | Answer::OneTimePassword { .. } | Answer::Picture(_),
+            Answer::Done { .. }
+            | Answer::Failed { .. }
+            | Answer::OneTimePassword { .. }
+            | Answer::Picture(_)
+            | Answer::Typing { .. },
         )
         | Err(AskError::NotRunning(_)) => vec![],
         Err(error) => return Err(error.into()),
@@ -59,7 +63,7 @@ pub(super) fn print_done(answer: Answer) -> Result<(), Failure> {
             Ok(())
         }
         Answer::Failed { text } => Err(Failure::new(UNAVAILABLE, text)),
-        Answer::Status(_) | Answer::OneTimePassword { .. } | Answer::Picture(_) => {
+        Answer::Status(_) | Answer::OneTimePassword { .. } | Answer::Picture(_) | Answer::Typing { .. } => {
             Err(Failure::new(UNAVAILABLE, "the daemon answered something else"))
         }
     }

@@ -13,7 +13,7 @@ pub(super) fn run(place: &Place, args: &Status) -> Result<(), Failure> {
     let status = match control::ask(&store.socket(), &Request::Status)? {
         Answer::Status(status) => status,
         Answer::Failed { text } => return Err(Failure::new(UNAVAILABLE, text)),
-        Answer::Done { .. } | Answer::OneTimePassword { .. } | Answer::Picture(_) => {
+        Answer::Done { .. } | Answer::OneTimePassword { .. } | Answer::Picture(_) | Answer::Typing { .. } => {
             return Err(Failure::new(UNAVAILABLE, "the daemon answered something else"));
         }
     };

@@ -134,6 +134,8 @@ pub struct TargetSection {
     pub os: Option<Os>,
     /// The keyboard layout set on the computer.
     pub keyboard_layout: Option<String>,
+    /// How the computer takes characters that the layout has no keys for.
+    pub unicode_entry: Option<EntryName>,
     /// `pointer.…`
     pub pointer: PointerSection,
 }
@@ -147,6 +149,20 @@ pub enum Os {
     /// Linux.
     Linux,
     /// macOS.
+    Macos,
+}
+
+/// Values of `target.unicode-entry`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryName {
+    /// Not at all.
+    Off,
+    /// Alt and the keypad.
+    Windows,
+    /// Ctrl+Shift+U.
+    Linux,
+    /// Option and hex digits.
     Macos,
 }
 
@@ -216,6 +232,20 @@ pub struct HidSection {
     pub gadget: Option<String>,
     /// The recording backend's file.
     pub log: Option<PathBuf>,
+    /// The CH9329's serial device.
+    pub device: Option<PathBuf>,
+    /// The CH9329's baud rate.
+    pub baud: Option<BaudValue>,
+}
+
+/// Values of `hid.baud`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "write \"auto\", 9600 or 115200")]
+pub enum BaudValue {
+    /// A rate.
+    Rate(u32),
+    /// A word.
+    Word(String),
 }
 
 /// Values of `hid.backend`.
@@ -224,6 +254,8 @@ pub struct HidSection {
 pub enum HidBackendName {
     /// The USB gadget that `kvmdesk gadget up` builds.
     Gadget,
+    /// A CH9329 on a serial line.
+    Ch9329,
     /// No hardware: each report becomes a JSON line.
     Recording,
 }

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
-use crate::hid::backend::BackendSettings;
-use crate::hid::backend::gadget::GadgetNodes;
+use crate::input::typist::UnicodeEntry;
 use crate::media::audio::AudioSettings;
 use crate::media::pipeline::VideoSettings;
 use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
@@ -16,11 +15,15 @@ use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
 use crate::wire::endpoint::Endpoint;
 use crate::wire::id::{DeviceUuid, PeerId};
 
+use hid::HidChoice;
+
 use super::file::{
     Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
 };
 
 mod audio;
+pub mod hid;
+mod typing;
 mod video;
 
 /// Where the configuration file is looked for without `--config`.
@@ -125,23 +128,10 @@ pub struct TargetSettings {
     pub os: TargetOs,
     /// Its keyboard layout.
     pub keyboard_layout: String,
+    /// What becomes of characters that the layout has no keys for.
+    pub unicode_entry: UnicodeEntry,
     /// Whether the app draws a pointer.
     pub local_pointer: LocalPointer,
-}
-
-/// Where reports go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HidChoice {
-    /// The USB gadget of this name in configfs.
-    Gadget {
-        /// Name in configfs.
-        name: String,
-    },
-    /// A log, or nowhere.
-    Recording {
-        /// The file, if any.
-        log: Option<PathBuf>,
-    },
 }
 
 /// Everything, resolved.
@@ -294,26 +284,14 @@ pub fn resolve(
     let (name, _) =
         r.pick("target.name", [Some("kvmdesk".to_owned()), target.name.clone(), None, None], Clone::clone);
     let (os, _) = r.pick("target.os", [Some(Os::Windows), target.os, None, None], |o| word(*o));
-    let (layout, _) = r.pick(
-        "target.keyboard-layout",
-        [Some("us".to_owned()), target.keyboard_layout.clone(), None, None],
-        Clone::clone,
-    );
+    let (keyboard_layout, unicode_entry) = typing::resolve(parsed, target, &mut r)?;
     let (local, _) =
         r.pick("target.pointer.local", [Some(PointerLocal::Auto), target.pointer.local, None, None], |l| {
             word(*l)
         });
     let displays = video::resolve(parsed, flags, &mut r)?;
     let audio = audio::resolve(parsed, &displays, &mut r)?;
-    let (backend, _) = r.pick(
-        "hid.backend",
-        [Some(HidBackendName::Gadget), file.hid.backend, None, flags.hid_backend],
-        |b| word(*b),
-    );
-    let (gadget, gadget_origin) =
-        r.pick("hid.gadget", [Some("kvmdesk".to_owned()), file.hid.gadget.clone(), None, None], Clone::clone);
-    let (log, log_origin) =
-        r.pick("hid.log", [None, file.hid.log.clone(), None, flags.hid_log.clone()], path);
+    let hid = hid::resolve(parsed, flags, &mut r)?;
     let env_level = match environment("KVMDESK_LOG") {
         None => None,
         Some(word) => Some(LogLevel::from_word(&word).ok_or_else(|| {
@@ -329,29 +307,6 @@ pub fn resolve(
     if name.trim().is_empty() || name.chars().count() > 63 || name.contains(char::is_control) {
         return Err(parsed.error("target[0].name", "a name has 1 to 63 characters, all printable"));
     }
-    let layout = layout.unwrap_or_default();
-    if layout != "us" {
-        let message = format!("the layout `{layout}` is not there yet; `us` is the only one in this release");
-        return Err(parsed.error("target[0].keyboard-layout", message));
-    }
-    let gadget = gadget.unwrap_or_default();
-    let is_gadget_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if gadget.is_empty() || gadget.starts_with('.') || !gadget.chars().all(is_gadget_name) {
-        return Err(parsed.error("hid.gadget", "a gadget's name has letters, digits, `-`, `_` and `.` only"));
-    }
-    let hid = match backend.unwrap_or(HidBackendName::Gadget) {
-        HidBackendName::Gadget if log_origin == Origin::File => {
-            let message = "a report log is for backend = \"recording\"; remove it, or change `backend`";
-            return Err(parsed.error("hid.log", message));
-        }
-        HidBackendName::Gadget => HidChoice::Gadget { name: gadget },
-        HidBackendName::Recording if gadget_origin == Origin::File && flags.hid_backend.is_none() => {
-            let message = "a gadget is for backend = \"gadget\"; remove it, or change `backend`";
-            return Err(parsed.error("hid.gadget", message));
-        }
-        HidBackendName::Recording => HidChoice::Recording { log },
-    };
-
     let server = host.map(|host| ServerSettings { host, key: Secret::new(key.unwrap_or_default()), relay });
     let direct =
         listen.map(|listen| DirectSettings { listen, is_plaintext_allowed: plaintext.unwrap_or(false) });
@@ -372,7 +327,8 @@ pub fn resolve(
                 Os::Linux => TargetOs::Linux,
                 Os::Macos => TargetOs::MacOs,
             },
-            keyboard_layout: layout,
+            keyboard_layout,
+            unicode_entry,
             local_pointer: match local.unwrap_or(PointerLocal::Auto) {
                 PointerLocal::Auto => LocalPointer::Auto,
                 PointerLocal::On => LocalPointer::On,
@@ -421,16 +377,6 @@ impl ServerSettings {
         client.introduction.relay_server.clone_from(&self.relay);
         client.introduction.licence_key.clone_from(self.key.reveal());
         client
-    }
-}
-
-impl HidChoice {
-    /// What the backend is opened with.
-    pub fn backend(&self) -> BackendSettings {
-        match self {
-            Self::Gadget { name } => BackendSettings::Gadget(GadgetNodes::of_gadget(name)),
-            Self::Recording { log } => BackendSettings::Recording { file: log.clone() },
-        }
     }
 }
 

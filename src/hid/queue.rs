@@ -23,6 +23,7 @@ const MAX_MOVES: usize = 16 * 1024;
 pub(super) struct Gauge {
     events: AtomicUsize,
     text: AtomicUsize,
+    cuts: AtomicUsize,
 }
 
 impl Gauge {
@@ -68,9 +69,21 @@ impl Gauge {
         self.events.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Text that was taken is not typed to its end.
+    pub(super) fn cut(&self) {
+        self.cuts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes of text that wait or are being typed, and how often text was cut.
+    pub(super) fn text(&self) -> (usize, usize) {
+        // Cuts are counted before their bytes leave.
+        let waiting = self.text.load(Ordering::Acquire);
+        (waiting, self.cuts.load(Ordering::Relaxed))
+    }
+
     /// Text of this many bytes is typed or dropped.
     pub(super) fn leave_text(&self, bytes: usize) {
-        self.text.fetch_sub(bytes, Ordering::Relaxed);
+        self.text.fetch_sub(bytes, Ordering::Release);
     }
 }
 
@@ -154,6 +167,16 @@ impl EventQueue {
             | InputEvent::System(_) => {}
         }
         self.events.push_back(event);
+    }
+
+    /// An event that [`Gauge::admit`] let in and that is not queued after all.
+    pub(super) fn swallow(&self) {
+        self.gauge.leave_event();
+    }
+
+    /// Bytes of waiting text.
+    pub(super) fn text_len(&self) -> usize {
+        self.events.iter().map(|event| if let InputEvent::Text(text) = event { text.len() } else { 0 }).sum()
     }
 
     /// The next event. The bytes of a [`InputEvent::Text`] stay counted until [`Gauge::leave_text`].

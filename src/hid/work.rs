@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::input::event::{InputEvent, LockKey};
-use crate::input::layout::Layout;
+use crate::input::layout::{self, Chord};
+use crate::input::typist::Typist;
 use crate::input::usage::KeyUsage;
 
 use super::queue::{EventQueue, Gauge};
@@ -22,6 +23,17 @@ pub(super) enum Step {
     Down(Vec<KeyUsage>),
     Up(Vec<KeyUsage>),
     Wait(Duration),
+}
+
+/// What became of a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// Its keys are the next steps.
+    Whole,
+    /// The same, and Caps Lock goes off before them and on after them.
+    AroundCapsLock,
+    /// Nothing types it.
+    LeftOut,
 }
 
 #[derive(Debug)]
@@ -122,32 +134,49 @@ impl Work {
         self.text = Some(Text { text, typed: 0 });
     }
 
-    /// Takes the next character of the text apart. `Some(false)` if nothing types it, `None` if no text is left.
-    pub(super) fn expand_text(&mut self, layout: &Layout, is_caps_lock: bool) -> Option<bool> {
+    /// Takes the next character of the text apart. `None` if no text is left.
+    pub(super) fn expand_text(&mut self, typist: &Typist, is_caps_lock: bool) -> Option<Typed> {
         let Text { text, typed } = self.text.as_mut()?;
-        let Some((stroke, rest)) = layout.next_stroke(&text[*typed..]) else {
+        let Some((c, rest)) = layout::next_character(&text[*typed..]) else {
             self.end_text();
             return None;
         };
         *typed = text.len() - rest.len();
-        let Some(stroke) = stroke else { return Some(false) };
-        let mut keys = vec![stroke.usage];
-        if stroke.wants_shift_with(is_caps_lock) {
-            keys.insert(0, KeyUsage::LEFT_SHIFT);
+        let Some(chords) = typist.chords(c, is_caps_lock) else { return Some(Typed::LeftOut) };
+        let has_caps_lock = chords.iter().any(|chord| chord.keys == [KeyUsage::CAPS_LOCK]);
+        for Chord { held, keys } in chords {
+            // One key goes down and up together with what is held; more need it around them.
+            let is_single = keys.len() == 1;
+            if !is_single {
+                self.steps.extend([Step::Down(held.clone()), Step::Wait(TEXT_PACE)]);
+            }
+            for key in keys {
+                let mut together = if is_single { held.clone() } else { vec![] };
+                together.push(key);
+                self.steps.extend([
+                    Step::Up(vec![key]),
+                    Step::Down(together.clone()),
+                    Step::Wait(TEXT_PACE),
+                    Step::Up(together),
+                    Step::Wait(TEXT_PACE),
+                ]);
+            }
+            if !is_single {
+                self.steps.extend([Step::Up(held), Step::Wait(TEXT_PACE)]);
+            }
         }
-        self.steps.extend([
-            Step::Up(vec![stroke.usage]),
-            Step::Down(keys.clone()),
-            Step::Wait(TEXT_PACE),
-            Step::Up(keys),
-            Step::Wait(TEXT_PACE),
-        ]);
-        Some(true)
+        Some(if has_caps_lock { Typed::AroundCapsLock } else { Typed::Whole })
+    }
+
+    /// Bytes of text that are still to be typed, running and waiting.
+    pub(super) fn text_left(&self) -> usize {
+        self.text.as_ref().map_or(0, |text| text.text.len() - text.typed) + self.queue.text_len()
     }
 
     /// A text that was taken from the queue is not typed at all.
     pub(super) fn forget_text(&self, event: &InputEvent) {
         if let InputEvent::Text(text) = event {
+            self.gauge.cut();
             self.gauge.leave_text(text.len());
         }
     }
@@ -160,6 +189,7 @@ impl Work {
 
     /// Stops the text at once, running and waiting; what its stroke holds goes up without further waits.
     pub(super) fn stop_text(&mut self) {
+        self.count_cut();
         if self.text.is_some() {
             self.end_text();
             self.steps.retain(|step| matches!(step, Step::Up(_)));
@@ -168,8 +198,15 @@ impl Work {
         self.queue.drop_text();
     }
 
+    fn count_cut(&self) {
+        if self.text_left() > 0 {
+            self.gauge.cut();
+        }
+    }
+
     /// Forgets everything. Returns the number of events thrown away and the last place among them.
     pub(super) fn clear(&mut self) -> (u64, Option<InputEvent>) {
+        self.count_cut();
         let in_work = u64::from(!self.is_between_events());
         self.end_text();
         self.steps.clear();

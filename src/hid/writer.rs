@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::input::event::{InputEvent, LedState};
 use crate::input::layout::Layout;
+use crate::input::typist::{Typist, UnicodeEntry};
 
 use super::backend::HidBackend;
 use super::engine::{Deed, Engine};
@@ -35,11 +36,13 @@ pub struct HidHealth {
 }
 
 /// The settings of a writer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct HidSettings {
     /// Keyboard layout of the target for typed text, one of [`Layout::names`]. With another name no text is typed
     /// and the health notice says so; check it with [`Layout::by_name`] first.
     pub keyboard_layout: String,
+    /// What becomes of characters that the layout does not type.
+    pub unicode_entry: UnicodeEntry,
 }
 
 /// Owner of the writer thread; dropping it lifts everything and joins, within 300 ms.
@@ -58,6 +61,15 @@ pub struct HidHandle {
     owner: OwnerId,
     gauge: Arc<Gauge>,
     link: Option<Arc<Link>>,
+}
+
+/// How far the texts of one session are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TextProgress {
+    /// Bytes of texts that are not typed to their end.
+    pub bytes_waiting: usize,
+    /// How often a text ended early: Esc, everything let go, or a computer that was gone.
+    pub cuts: usize,
 }
 
 /// Why an event was not taken.
@@ -108,13 +120,15 @@ impl HidWriter {
             let (sender, news) = mpsc::channel();
             let link = Arc::new(Link { sender, waker });
             let shell = Shell { link: link.clone(), news, sleeper, leds: led_sender, health: health_sender };
-            let layout = Layout::by_name(&settings.keyboard_layout).map_err(|error| {
-                tracing::error!("{error}; no text will be typed");
-                format!("No text can be typed: {error}.")
-            });
+            let typist = Layout::by_name(&settings.keyboard_layout)
+                .map(|layout| Typist::new(layout, settings.unicode_entry))
+                .map_err(|error| {
+                    tracing::error!("{error}; no text will be typed");
+                    format!("No text can be typed: {error}.")
+                });
             let thread = std::thread::Builder::new()
                 .name("hid-writer".to_owned())
-                .spawn(move || shell.run(backend, layout))?;
+                .spawn(move || shell.run(backend, typist))?;
             Ok((link, thread))
         });
         let (link, thread) = match started {
@@ -176,6 +190,12 @@ impl HidHandle {
         self.gauge.admit(&event)?;
         if link.send(Message::Event(self.owner, event)) { Ok(()) } else { Err(QueueFull) }
     }
+
+    /// How far the texts of this session are.
+    pub fn text_progress(&self) -> TextProgress {
+        let (bytes_waiting, cuts) = self.gauge.text();
+        TextProgress { bytes_waiting, cuts }
+    }
 }
 
 impl Drop for HidHandle {
@@ -196,9 +216,10 @@ struct Shell {
 }
 
 impl Shell {
-    fn run(self, mut backend: Box<dyn HidBackend>, layout: Result<Layout, String>) {
+    fn run(self, mut backend: Box<dyn HidBackend>, typist: Result<Typist, String>) {
         tracing::debug!("HID writer starts with backend {}", backend.name());
-        let mut engine = Engine::new(layout, backend.keeps_state());
+        let mut engine = Engine::new(typist, backend.keeps_state());
+        engine.set_advice(backend.advice());
         let mut stopping: Option<Instant> = None;
         let mut leds_paused_until: Option<Instant> = None;
         let mut published_at: Option<Instant> = None;
@@ -207,7 +228,7 @@ impl Shell {
             for message in self.news.try_iter() {
                 match message {
                     Message::Open(owner, gauge) => engine.open(owner, gauge),
-                    Message::Event(owner, event) => engine.push(owner, event),
+                    Message::Event(owner, event) => engine.push(owner, event, Instant::now()),
                     Message::Close(owner) => engine.close(owner),
                     Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),
                 }
@@ -216,6 +237,12 @@ impl Shell {
                 engine.set_leds(leds);
                 self.leds.send_if_modified(|old| std::mem::replace(old, leds) != leds);
                 leds_paused_until = None;
+            }
+            if backend.has_read() {
+                leds_paused_until = None;
+            }
+            if backend.has_news() {
+                engine.inquire();
             }
             if let Some(since) = stopping {
                 engine.close_all(since.elapsed() >= STOP_GRACE.0);
@@ -235,7 +262,14 @@ impl Shell {
             let stop_steps = stopping.map(|since| since + STOP_GRACE.0).filter(|at| *at > now);
             let stop_end = stopping.map(|since| since + STOP_GRACE.1);
             leds_paused_until = leds_paused_until.filter(|at| *at > now);
-            let until = [engine.deadline(now), publish_at, stop_steps, stop_end, leds_paused_until];
+            let until = [
+                engine.deadline(now),
+                backend.deadline(),
+                publish_at,
+                stop_steps,
+                stop_end,
+                leds_paused_until,
+            ];
             let timeout =
                 until.into_iter().flatten().min().map(|at| at.saturating_duration_since(Instant::now()));
             let led_fd = if leds_paused_until.is_none() { backend.led_fd() } else { None };

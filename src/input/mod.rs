@@ -3,4 +3,5 @@
 pub mod event;
 pub mod keymap;
 pub mod layout;
+pub mod typist;
 pub mod usage;

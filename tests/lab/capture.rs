@@ -10,8 +10,8 @@ use kvmdesk::video::edid::Edid;
 use kvmdesk::video::format::PixelFormat;
 
 use super::machine::{Machine, PATIENCE, say};
-use super::{Session, config, install, launch, start, stop};
-use crate::support::controller::Picture;
+use super::{CONFIG, Session, config, install, launch, start, stop};
+use crate::support::controller::{Picture, write_png};
 
 /// After the end of a cause the right picture or card is there within this.
 const AT_MOST: Duration = Duration::from_secs(30);
@@ -118,6 +118,10 @@ fn bars_come(
     let fits = |p: &Picture| (p.width, p.height) == size && fault_in(p, bars, format).is_none();
     if let Err(error) = session.app.wait_for_picture(within, fits) {
         let seen = session.app.picture().map(|p| (p.width, p.height, fault_in(p, bars, format)));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lab-failure.png");
+        let shown = session.app.picture().map(|picture| write_png(picture, &path));
+        say(&format!("the picture at last: {} {shown:?}", path.display()));
+        say(&session.in_guest(&format!("kvmdesk status --json --config {CONFIG}")));
         panic!("{what}: {error}; saw {seen:?}");
     }
 }

@@ -121,7 +121,10 @@ impl Bench {
             Encoders::of_this_machine(),
         );
         let (backend, reports) = Recording::in_memory();
-        let hid = Arc::new(HidWriter::spawn(Box::new(backend), HidSettings { keyboard_layout: "us".into() }));
+        let hid = Arc::new(HidWriter::spawn(
+            Box::new(backend),
+            HidSettings { keyboard_layout: "us".into(), ..HidSettings::default() },
+        ));
         let hash = PasswordHash::new(PASSWORD, SALT);
         let house = Arc::new(House {
             gate: Mutex::new(Gate::new(

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "tests pick single arms of big unions")]
 
+pub mod chip;
 pub mod controller;
 pub mod hidlog;
 pub mod link;

@@ -2,9 +2,11 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::input::event::LedState;
 
+pub mod ch9329;
 pub mod gadget;
 pub mod recording;
 
@@ -67,6 +69,23 @@ pub trait HidBackend: Send {
     fn led_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+    /// Whether the last [`Self::poll_leds`] read something, be it a LED report or not. For backends whose descriptor
+    /// brings more than LED reports.
+    fn has_read(&mut self) -> bool {
+        false
+    }
+    /// Whether, without any write, it was noticed that the host or the device went; the writer then writes to learn.
+    fn has_news(&mut self) -> bool {
+        false
+    }
+    /// When [`Self::poll_leds`] wants to be called though nothing is readable.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+    /// What a user can do when the device fails; a sentence without its end.
+    fn advice(&self) -> &'static str {
+        "Run `kvmdesk gadget up` as root"
+    }
     /// Whether the target may still see down what an earlier process pressed; the writer then lifts all first.
     fn keeps_state(&self) -> bool {
         false
@@ -78,6 +97,8 @@ pub trait HidBackend: Send {
 pub enum BackendSettings {
     /// The USB gadget's `/dev/hidgN`.
     Gadget(gadget::GadgetNodes),
+    /// A CH9329 on a serial line.
+    Ch9329(ch9329::Ch9329Settings),
     /// JSON lines into a file (appended), or nowhere.
     Recording {
         /// The file; `None` discards the reports.
@@ -95,7 +116,7 @@ pub struct OpenError {
     source: std::io::Error,
 }
 
-/// Opens a backend. Gadget nodes that are missing now are no error: the writer says so in its health and tries
+/// Opens a backend. Gadget nodes or a serial line that are missing now are no error: the writer says so in its health and tries
 /// again until they are there; [`gadget::probe`] is for looking beforehand.
 ///
 /// # Errors
@@ -103,6 +124,7 @@ pub struct OpenError {
 pub fn open(settings: &BackendSettings) -> Result<Box<dyn HidBackend>, OpenError> {
     match settings {
         BackendSettings::Gadget(nodes) => Ok(Box::new(gadget::Gadget::new(nodes.clone()))),
+        BackendSettings::Ch9329(settings) => Ok(Box::new(ch9329::Ch9329::new(settings.clone()))),
         BackendSettings::Recording { file: None } => Ok(Box::new(recording::Recording::discarding())),
         BackendSettings::Recording { file: Some(path) } => recording::Recording::to_file(path)
             .map(|backend| Box::new(backend) as Box<dyn HidBackend>)

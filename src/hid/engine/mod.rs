@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::input::event::{InputEvent, LedState, LockKey};
-use crate::input::layout::Layout;
+use crate::input::typist::Typist;
 
 use super::backend::{HidDevice, WriteOutcome};
 use super::lane::{LOST_RETRY, Lane, PATIENCE};
@@ -52,7 +52,9 @@ enum Host {
 #[derive(Debug)]
 pub(super) struct Engine {
     state: ReportState,
-    layout: Result<Layout, String>,
+    typist: Result<Typist, String>,
+    /// What helps when the device fails.
+    advice: &'static str,
     sessions: BTreeMap<OwnerId, Work>,
     /// The session that was served last; the next one in turn goes first.
     served: OwnerId,
@@ -62,6 +64,8 @@ pub(super) struct Engine {
     /// The LEDs as reported since the host came, and what a click just made of them.
     leds: Option<LedState>,
     clicked: Option<(LedState, Instant)>,
+    /// The LEDs before Caps Lock was clicked off and on around a character, whatever is reported meanwhile.
+    kept_belief: Option<(LedState, Instant)>,
     fault: String,
     remark: Option<(String, Instant)>,
     health: HidHealth,
@@ -69,10 +73,11 @@ pub(super) struct Engine {
 
 impl Engine {
     /// `is_greeting`: the target may still see keys down that an earlier process pressed, so lift them first.
-    pub(super) fn new(layout: Result<Layout, String>, is_greeting: bool) -> Self {
+    pub(super) fn new(typist: Result<Typist, String>, is_greeting: bool) -> Self {
         let mut engine = Self {
             state: ReportState::default(),
-            layout,
+            typist,
+            advice: "Check the device",
             sessions: BTreeMap::new(),
             served: OwnerId(0),
             lanes: [
@@ -85,6 +90,7 @@ impl Engine {
             last_accepted: None,
             leds: None,
             clicked: None,
+            kept_belief: None,
             fault: String::new(),
             remark: None,
             health: HidHealth { is_connected: true, ..HidHealth::default() },
@@ -93,6 +99,18 @@ impl Engine {
             engine.greet(LOST_RETRY.0);
         }
         engine
+    }
+
+    /// What helps when the device fails; a sentence without its end.
+    pub(super) fn set_advice(&mut self, advice: &'static str) {
+        self.advice = advice;
+    }
+
+    /// The device noticed that something happened: a write tells what.
+    pub(super) fn inquire(&mut self) {
+        if matches!(self.host, Host::There) && self.lanes[KEYBOARD].is_empty() {
+            self.push_all_up(KEYBOARD);
+        }
     }
 
     pub(super) fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
@@ -135,11 +153,15 @@ impl Engine {
     }
 
     /// Queues an event of a session that is open.
-    pub(super) fn push(&mut self, owner: OwnerId, event: InputEvent) {
+    pub(super) fn push(&mut self, owner: OwnerId, event: InputEvent, now: Instant) {
         let Some(work) = self.sessions.get_mut(&owner) else { return };
         if event == InputEvent::ReleaseAll {
             work.stop_text();
         }
+        if self.stops_text(&event) {
+            return self.escape(owner, now);
+        }
+        let Some(work) = self.sessions.get_mut(&owner) else { return };
         let is_held = match &event {
             InputEvent::Key { usage, .. } => self.state.holds_key(owner, *usage),
             InputEvent::Button { button, .. } => self.state.holds_button(owner, *button),
@@ -218,7 +240,8 @@ impl Engine {
             Err(error) => self.lose_host(
                 format!(
                     "The USB keyboard and mouse cannot be written to ({error}): waiting input was discarded and all \
-                     keys were let go. Check `kvmdesk gadget up`; it is tried again by itself."
+                     keys were let go. {}; it is tried again by itself.",
+                    self.advice
                 ),
                 true,
                 now,
@@ -233,8 +256,8 @@ impl Engine {
             Ok(()) => self.host = Host::Gone { retry_at: now, wait, wants_reopen: false },
             Err(error) => {
                 self.fault = format!(
-                    "The USB keyboard and mouse cannot be opened ({error}). Run `kvmdesk gadget up` as root; it is \
-                     tried again by itself."
+                    "The USB keyboard and mouse cannot be opened ({error}). {}; it is tried again by itself.",
+                    self.advice
                 );
                 self.health.is_connected = false;
                 let wait = (wait * 2).min(LOST_RETRY.1);
@@ -258,7 +281,7 @@ impl Engine {
     pub(super) fn health(&mut self, now: Instant) -> HidHealth {
         self.remark.take_if(|(_, until)| *until <= now);
         let unread = self.lanes[KEYBOARD + 1..].iter().find(|lane| lane.is_missed()).map(|lane| lane.devices);
-        let notice = match (&self.layout, &self.remark) {
+        let notice = match (&self.typist, &self.remark) {
             _ if !self.health.is_connected => self.fault.as_str(),
             _ if unread.is_some() => unread.map_or("", unread_notice),
             (_, Some((remark, _))) => remark,
@@ -379,7 +402,10 @@ impl Engine {
                     work.begin_lock(&self.state, owner, lock);
                 }
             }
-            InputEvent::Text(text) => work.begin_text(text),
+            InputEvent::Text(text) => {
+                self.announce_long(text.chars().count(), now);
+                work.begin_text(text);
+            }
             InputEvent::Consumer(usage) => {
                 self.enqueue_all(owner, |state| state.consumer(usage));
             }
@@ -406,25 +432,11 @@ impl Engine {
         }
     }
 
-    /// Takes the next character of a session's text apart.
-    fn type_on(&mut self, work: &mut Work, now: Instant) {
-        let is_caps_lock = self.believed_leds(now).is_some_and(|leds| leds.is_caps_lock);
-        let Ok(layout) = &self.layout else {
-            work.stop_text();
-            return;
-        };
-        if work.expand_text(layout, is_caps_lock) == Some(false) {
-            self.health.characters_not_typed += 1;
-            let remark = format!(
-                "Some characters of the text were left out: the keyboard layout \"{}\" has no keys for them.",
-                layout.name()
-            );
-            self.remark = Some((remark, now + REMARK_TIME));
-        }
-    }
-
     fn believed_leds(&self, now: Instant) -> Option<LedState> {
-        self.clicked.filter(|(_, until)| now < *until).map(|(leds, _)| leds).or(self.leds)
+        let fresh = |belief: Option<(LedState, Instant)>| {
+            belief.filter(|(_, until)| now < *until).map(|(leds, _)| leds)
+        };
+        fresh(self.kept_belief).or(fresh(self.clicked)).or(self.leds)
     }
 }
 
@@ -456,3 +468,4 @@ fn flipped(leds: LedState, lock: LockKey) -> LedState {
 mod recovery;
 #[cfg(test)]
 mod tests;
+mod typing;

@@ -74,6 +74,7 @@ impl Engine {
         self.health.is_connected = false;
         self.leds = None;
         self.clicked = None;
+        self.kept_belief = None;
         for at in 0..self.lanes.len() {
             self.health.events_discarded += self.lanes[at].reset();
         }

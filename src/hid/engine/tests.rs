@@ -2,11 +2,16 @@
 
 use crate::hid::work::{CLICK_HOLD, TEXT_PACE};
 use crate::input::event::{AbsolutePoint, PointerButton};
+use crate::input::layout::Layout;
+use crate::input::typist::{Typist, UnicodeEntry};
 use crate::input::usage::{ConsumerUsage, KeyUsage};
 
 use super::*;
 
+mod chip;
+mod layouts;
 mod property;
+mod typing;
 
 const A: OwnerId = OwnerId(1);
 const B: OwnerId = OwnerId(2);
@@ -29,7 +34,12 @@ struct Sim {
 
 impl Sim {
     fn new() -> Self {
-        let mut engine = Engine::new(Ok(Layout::by_name("us").unwrap()), false);
+        Self::typing("us", UnicodeEntry::Off)
+    }
+
+    fn typing(layout: &str, entry: UnicodeEntry) -> Self {
+        let typist = Typist::new(Layout::by_name(layout).unwrap(), entry);
+        let mut engine = Engine::new(Ok(typist), false);
         engine.open(A, Arc::default());
         engine.open(B, Arc::default());
         let now = Instant::now();
@@ -84,7 +94,7 @@ impl Sim {
             // As the handle does.
             let gauge = Gauge::default();
             gauge.admit(&event).unwrap();
-            self.engine.push(owner, event);
+            self.engine.push(owner, event, self.now);
         }
     }
 
@@ -439,7 +449,8 @@ fn what_cannot_be_typed_is_told_for_a_while() {
 #[test]
 fn after_a_restart_everything_is_lifted_first() {
     let mut sim = Sim::new();
-    sim.engine = Engine::new(Ok(Layout::by_name("us").unwrap()), true);
+    let typist = Typist::new(Layout::by_name("us").unwrap(), UnicodeEntry::Off);
+    sim.engine = Engine::new(Ok(typist), true);
     sim.engine.open(A, Arc::default());
     sim.send(A, [key(KeyUsage::A, true)]);
     sim.run(10);

@@ -9,7 +9,7 @@ use crate::input::usage::KeyUsage;
 use super::*;
 
 fn settings() -> HidSettings {
-    HidSettings { keyboard_layout: "us".into() }
+    HidSettings { keyboard_layout: "us".into(), ..HidSettings::default() }
 }
 
 fn writer() -> (HidWriter, RecordedReports) {
@@ -119,7 +119,7 @@ fn leds_are_seen_and_steer_the_lock_keys() {
 #[test]
 fn an_unknown_layout_types_nothing_and_says_so() {
     let (backend, reports) = Recording::in_memory();
-    let settings = HidSettings { keyboard_layout: "klingon".into() };
+    let settings = HidSettings { keyboard_layout: "klingon".into(), ..HidSettings::default() };
     let writer = HidWriter::spawn(Box::new(backend), settings);
     let session = writer.open_session();
     session.send(InputEvent::Text("a".into())).unwrap();
