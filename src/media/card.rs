@@ -118,11 +118,13 @@ impl Panel {
         let inner = if has_icon { text_height.max(icon_size) } else { text_height };
         let frame_width = text_width + beside + padding * 2.0;
         let frame_height = inner + padding * 2.0;
+        // Even places and lengths: its straight edges then cut through no pixels that share a colour.
+        let even = |at: f32| (at / 2.0).round() * 2.0;
         let frame = Area {
-            x: ((width - frame_width) / 2.0).round(),
-            y: ((height - frame_height) / 2.0).round(),
-            width: frame_width.round(),
-            height: frame_height.round(),
+            x: even((width - frame_width) / 2.0),
+            y: even((height - frame_height) / 2.0),
+            width: even(frame_width),
+            height: even(frame_height),
         };
         let top = frame.y + (frame_height - text_height) / 2.0;
         for line in &mut lines {
@@ -140,7 +142,7 @@ impl Panel {
     fn draw(&self, painter: &mut Painter<'_>) {
         let radius = self.scale * 5.0;
         // A soft shadow lifts the panel off whatever is behind it.
-        let reach = self.scale * 4.0;
+        let reach = self.scale * 3.0;
         let shadow = self.frame.inset(-reach);
         painter.ring(shadow, self.frame, radius, Colour::BLACK, 0.45);
         painter.panel(self.frame, radius, Colour::rgb(24, 29, 40), 0.94);
@@ -260,6 +262,12 @@ fn plane_row(plane: &[u8], stride: u32, row: usize) -> &[u8] {
 
 /// Puts the samples of `source` at `columns` into `line`, each as `table` has it.
 fn paint(line: &mut [u8], source: &[u8], columns: &[usize], table: &[u8; 256]) {
+    if source.len() == columns.len() && line.len() >= source.len() {
+        // Nothing is scaled across.
+        let line = &mut line[..source.len()];
+        line.copy_from_slice(source);
+        return paint::apply(table, Some(line));
+    }
     for (sample, column) in line.iter_mut().zip(columns) {
         if let Some(value) = source.get(*column) {
             *sample = table[usize::from(*value)];

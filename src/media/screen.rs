@@ -18,7 +18,7 @@ use crate::video::signal::{DisplayState, SignalState};
 /// A change of at most this part of the stripes is small.
 const SMALL: usize = 8;
 /// A card is drawn again so often at first, and so often after [`FRESH`].
-const REDRAW: Duration = Duration::from_secs(1);
+const REDRAW: Duration = Duration::from_secs(5);
 const RARE_REDRAW: Duration = Duration::from_secs(10);
 const FRESH: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,7 @@
 //! Painting on a planar picture with soft edges: panels with round corners, and the bitmap font as smooth shapes.
 
+use std::collections::BTreeMap;
+
 use crate::media::canvas::Colour;
 use crate::media::font;
 use crate::media::picture::{I420Picture, I420Rows};
@@ -118,11 +120,32 @@ impl<'a> Painter<'a> {
 
     /// Fills a rectangle with round corners; `share` is how much of what is behind it is hidden.
     pub fn panel(&mut self, area: Area, radius: f32, colour: Colour, share: f32) {
-        // Most of it needs no look at the outline.
-        let solid = area.inset(radius.max(1.0) + 1.0);
-        self.blend_around(area, solid, colour, |x, y| area.coverage(radius, x, y) * share);
+        // Only the corners need a look at the outline, if the edges lie between pixels that share no colour.
+        let is_even = [area.x, area.y, area.width, area.height].iter().all(|at| at % 2.0 == 0.0);
+        if !is_even {
+            return self.blend(area, colour, |x, y| area.coverage(radius, x, y) * share);
+        }
+        let reach = (radius / 2.0).ceil() * 2.0;
+        let (right, bottom) = (area.x + area.width - reach, area.y + area.height - reach);
+        for (x, y) in [(area.x, area.y), (right, area.y), (area.x, bottom), (right, bottom)] {
+            let corner = Area { x, y, width: reach, height: reach };
+            self.blend(corner, colour, |x, y| area.coverage(radius, x, y) * share);
+        }
+        let (inner_width, inner_height) = (area.width - reach * 2.0, area.height - reach * 2.0);
+        let above = Area { x: area.x + reach, y: area.y, width: inner_width, height: reach };
+        self.tint(above, colour, share);
+        self.tint(Area { y: bottom, ..above }, colour, share);
+        self.tint(
+            Area { x: area.x, y: area.y + reach, width: area.width, height: inner_height },
+            colour,
+            share,
+        );
+    }
+
+    /// Mixes `colour` in evenly.
+    fn tint(&mut self, area: Area, colour: Colour, share: f32) {
         let size = self.picture.resolution();
-        let (left, right, top, bottom) = solid.pairs(size, true);
+        let (left, right, top, bottom) = area.pairs(size, true);
         let table = |to: u8| -> [u8; 256] { std::array::from_fn(|from| mix(from as u8, to, share)) };
         let (luma, cb, cr) = (table(colour.y), table(colour.u), table(colour.v));
         let (left, right) = (left as usize, right as usize);
@@ -158,19 +181,69 @@ impl<'a> Painter<'a> {
 
     /// Writes a line of text from its upper left corner, `scale` pixels a dot.
     pub fn text(&mut self, x: f32, y: f32, scale: f32, colour: Colour, text: &str) {
-        let mut at = x;
+        // At whole pixels a character looks the same wherever it stands, so that it is worked out once.
+        let mut shapes: BTreeMap<char, Shape> = BTreeMap::new();
+        let (mut at, top) = (x, y.round() as i64);
         for character in text.chars() {
-            let glyph = Glyph::of(character);
-            let rim = scale * 0.5;
-            let area = Area {
-                x: at - rim,
-                y: y - rim,
-                width: glyph.width * scale + rim * 2.0,
-                height: HEIGHT as f32 * scale + rim * 2.0,
-            };
-            self.blend(area, colour, |px, py| glyph.coverage((px - at) / scale, (py - y) / scale, scale));
-            at += (glyph.width + GAP) * scale;
+            let shape = shapes.entry(character).or_insert_with(|| Shape::new(&Glyph::of(character), scale));
+            self.stamp(shape, at.round() as i64, top, colour);
+            at += (Glyph::of(character).width + GAP) * scale;
         }
+    }
+
+    /// Mixes `colour` in where a shape covers the picture; the shape's rim lies outside of `left`, `top`.
+    fn stamp(&mut self, shape: &Shape, left: i64, top: i64, colour: Colour) {
+        let Resolution { width, height } = self.picture.resolution();
+        let (width, height) = (i64::from(width), i64::from(height));
+        for (n, shares) in shape.shares.chunks_exact(shape.width).enumerate() {
+            let line = top - shape.rim + n as i64;
+            if !(0..height).contains(&line) {
+                continue;
+            }
+            let I420Rows { y, u, v } = self.picture.rows_mut(line as u32 & !1, 2);
+            let start = (line & 1) * width;
+            for (column, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0) {
+                let x = left - shape.rim + column as i64;
+                if !(0..width).contains(&x) {
+                    continue;
+                }
+                let blend = |sample: Option<&mut u8>, to: u8, share: u32| {
+                    if let Some(sample) = sample {
+                        *sample =
+                            ((u32::from(*sample) * (255 - share) + u32::from(to) * share + 127) / 255) as u8;
+                    }
+                };
+                let share = u32::from(*share);
+                blend(y.get_mut((start + x) as usize), colour.y, share);
+                // Each of the four pixels that share a colour brings it a quarter of the way.
+                blend(u.get_mut(x as usize / 2), colour.u, share / 4);
+                blend(v.get_mut(x as usize / 2), colour.v, share / 4);
+            }
+        }
+    }
+}
+
+/// How much of each pixel a character covers, 0 to 255, at one scale.
+struct Shape {
+    width: usize,
+    /// Pixels around the dots.
+    rim: i64,
+    shares: Vec<u8>,
+}
+
+impl Shape {
+    fn new(glyph: &Glyph, scale: f32) -> Self {
+        let rim = (scale * 0.5).ceil();
+        let side = |dots: f32| (dots * scale).ceil() as usize + 2 * rim as usize;
+        let (width, height) = (side(glyph.width), side(HEIGHT as f32));
+        let mut shares = Vec::with_capacity(width * height);
+        for row in 0..height {
+            for column in 0..width {
+                let place = |n: usize| (n as f32 + 0.5 - rim) / scale;
+                shares.push((glyph.coverage(place(column), place(row), scale) * 255.0).round() as u8);
+            }
+        }
+        Self { width, rim: rim as i64, shares }
     }
 }
 
@@ -242,7 +315,8 @@ impl Glyph {
     }
 }
 
-fn apply(table: &[u8; 256], samples: Option<&mut [u8]>) {
+/// Replaces each sample by what a table has for it.
+pub(super) fn apply(table: &[u8; 256], samples: Option<&mut [u8]>) {
     for sample in samples.into_iter().flatten() {
         *sample = table[usize::from(*sample)];
     }

@@ -58,9 +58,9 @@ fn a_lost_signal_is_a_card_that_is_drawn_again_ever_more_rarely() {
     assert!(screen.is_live());
     assert!(screen.set_state(state(SignalState::NoSignal), at(2)));
     assert!(!screen.is_live() && screen.last_live.as_ref().is_some_and(|live| live.y()[0] == 50));
-    assert_eq!(screen.redraw_at(), Some(at(3)));
-    screen.redraw(at(3));
-    assert_eq!(screen.redraw_at(), Some(at(4)));
+    assert_eq!(screen.redraw_at(), Some(at(7)));
+    screen.redraw(at(7));
+    assert_eq!(screen.redraw_at(), Some(at(12)));
     screen.redraw(at(62));
     assert_eq!(screen.redraw_at(), Some(at(72)));
     take(&mut screen, &vec![51; 64 * 320], None, at(80));
