@@ -53,7 +53,7 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     assert_eq!(code(&help), 0);
     let commands = [
         "run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status", "snapshot",
-        "probe", "type",
+        "probe", "bench", "type",
     ];
     for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));
@@ -70,6 +70,8 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
         &["password", "secret12"],
         &["snapshot"],
         &["snapshot", "x.png", "--display", "0"],
+        &["bench", "--clip", "bios"],
+        &["bench", "--rounds", "0"],
     ] {
         assert_eq!(code(&run(dir.path(), wrong)), 64, "{wrong:?}");
     }

@@ -13,6 +13,7 @@ mod machine;
 mod picture;
 #[path = "lab/long/soak.rs"]
 mod soak;
+#[cfg(feature = "sound")]
 #[path = "lab/sound.rs"]
 mod sound;
 
@@ -103,6 +104,7 @@ fn every_format_mode_and_fault_of_the_receiver_ends_in_a_right_picture() {
     in_lab(capture::walk_through);
 }
 
+#[cfg(feature = "sound")]
 #[test]
 fn a_board_with_a_sound_card_is_heard() {
     in_lab(sound::walk_through);

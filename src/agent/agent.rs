@@ -271,7 +271,7 @@ impl Agent {
         end_thread("hid-writer", move || drop(displays)).await;
         let sessions = Arc::clone(&answers.sessions);
         end_thread("log-ins", move || sessions.finish()).await;
-        end_thread("media-audio", move || drop(sound)).await;
+        end_thread("media-audio", move || sound.stop()).await;
         let endings = pipelines.into_iter().map(|p| end_thread("media-pipeline", move || drop(p)));
         let endings: Vec<_> = endings.map(tokio::spawn).collect();
         for ending in endings {

@@ -2,7 +2,7 @@
 
 use crate::media::audio::{AudioHandle, AudioSettings};
 
-/// Owner of the sound source; dropping it ends its thread.
+/// Owner of the sound source.
 #[derive(Debug)]
 pub(super) struct Sound {
     #[cfg(feature = "sound")]
@@ -20,6 +20,12 @@ impl Sound {
     #[cfg(not(feature = "sound"))]
     pub fn start(_: Option<AudioSettings>) -> Self {
         Self {}
+    }
+
+    /// Ends the source and its thread.
+    pub fn stop(self) {
+        #[cfg(feature = "sound")]
+        drop(self.audio);
     }
 
     /// A handle for sessions.

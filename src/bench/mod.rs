@@ -129,3 +129,34 @@ fn run_scaled(
 fn noted<T>(what: &str, result: Result<T, String>, notes: &mut Vec<String>) -> Option<T> {
     result.map_err(|reason| notes.push(format!("{what}: {reason}"))).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tiny_run_fills_the_report() {
+        let scale =
+            Scale { size: Resolution::new(320, 176), clip_rounds: 1, step_rounds: 3, latency_frames: 3 };
+        let options = Options {
+            clips: vec![Clip::Idle],
+            encoders: vec!["openh264".into()],
+            rounds: 1,
+            // Not a program that tells its memory: that is a note, not the end.
+            program: "/nonexistent/kvmdesk".into(),
+        };
+        let mut told = vec![];
+        let report =
+            run_scaled(&options, &scale, &mut |what, part| told.push((what.to_owned(), part))).unwrap();
+        assert!(told.iter().any(|(what, part)| what == "idle" && *part > 0.999), "{told:?}");
+        assert!(report.memory.is_none() && report.notes.iter().any(|note| note.starts_with("memory: ")));
+        assert!(report.session_mix.is_empty() && report.latency.is_some_and(|l| l.frames == 3));
+        let json = serde_json::to_value(&report).unwrap();
+        let lanes = json.pointer("/clips/idle/lanes").and_then(serde_json::Value::as_array).unwrap();
+        let names: Vec<_> = lanes.iter().filter_map(|lane| lane["name"].as_str()).collect();
+        assert!(names.contains(&"openh264 at 27"), "{names:?}");
+        assert!(lanes.iter().all(|lane| lane["cpu_ms"].as_f64().is_some_and(|ms| ms > 0.0)), "{json}");
+        assert!(json["goals"].as_array().is_some_and(|goals| goals.len() == 10));
+        assert!(report.to_text().contains("openh264 at 27"));
+    }
+}

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod demo;
 mod gadget;
+mod heap;
 mod id;
 mod logging;
 mod password;
@@ -119,6 +120,7 @@ impl From<std::io::Error> for Failure {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    heap::settle();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

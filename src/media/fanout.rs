@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 use crate::video::frame::EncodedFrame;
 use crate::video::request::VideoRequest;
 
-/// Frames that wait for one watcher at most. The lane goes on as soon as somebody's queue is empty; the second place
-/// is for those who are a little slower than that one.
-pub const QUEUE_FRAMES: usize = 2;
+/// Frames that wait for one watcher at most. The lane goes on as soon as somebody's queue is empty; the other places
+/// are for those who are held up for a moment, so that not every hiccup of one costs all of them a key frame.
+pub const QUEUE_FRAMES: usize = 8;
+/// With so many waiting the oldest may be [`QUEUE_AGE`] old; and that is all for who skips anyway.
+const QUEUE_LITTLE: usize = 2;
+const QUEUE_AGE: Duration = Duration::from_millis(200);
 /// Least time between key frames that watchers ask for.
 const REFRESH_GAP: Duration = Duration::from_millis(100);
 /// Least time between key frames for a watcher that lost frames because it is slow.
@@ -75,7 +78,7 @@ enum Step {
     Following,
     /// It is new or asked for a key frame; nothing else goes to it until then.
     Asked,
-    /// Its queue was full; nothing goes to it until a key frame.
+    /// It was too far behind; nothing goes to it until a key frame.
     Lost,
 }
 
@@ -245,26 +248,27 @@ impl Watcher {
         self.last_keyframe.map(|at| at + time.max(CATCH_UP_GAP))
     }
 
+    /// Whether too much waits already.
+    fn is_behind(&self, now: Instant) -> bool {
+        let is_old = |(_, at): &(EncodedFrame, Instant)| now.saturating_duration_since(*at) > QUEUE_AGE;
+        let is_skipping = self.place.is_some_and(|place| place.is_skipping);
+        self.queue.len() >= QUEUE_FRAMES
+            || (self.queue.len() >= QUEUE_LITTLE && (is_skipping || self.queue.front().is_some_and(is_old)))
+    }
+
     /// Queues the frame if this watcher can use it.
     fn take(&mut self, frame: &EncodedFrame, now: Instant) -> bool {
         if !self.request.decodes.contains(frame.codec) {
             return false;
         }
         if frame.is_keyframe {
-            // Whoever asked for a refresh throws older frames away (reference: session 3.4), and so does a change of
-            // size or codec. A full queue is worth less than the key frame that replaces it.
-            let is_stale = self
-                .queue
-                .back()
-                .is_some_and(|(last, _)| (last.resolution, last.codec) != (frame.resolution, frame.codec));
-            if self.step != Step::Following || is_stale || self.queue.len() >= QUEUE_FRAMES {
-                self.queue.clear();
-            }
+            // Nothing before a key frame is worth showing any more (reference: session 3.4).
+            self.queue.clear();
             self.step = Step::Following;
             self.last_keyframe = Some(now);
         } else if self.step != Step::Following {
             return false;
-        } else if self.queue.len() >= QUEUE_FRAMES {
+        } else if self.is_behind(now) {
             self.step = Step::Lost;
             return false;
         }

@@ -161,7 +161,8 @@ impl Flow {
         self.acked_at.max(self.tried_at)
     }
 
-    fn is_blind(&self, now: Instant) -> bool {
+    /// Whether the controller is one that echoes nothing.
+    pub fn is_blind(&self, now: Instant) -> bool {
         !self.has_echoes && self.opened + BLIND_AFTER <= now
     }
 

@@ -299,7 +299,8 @@ impl Peer {
 
     fn handle_mouse(&mut self, event: &hbb::MouseEvent) {
         // Before the user can have seen a picture the apps inject clicks (trap T12): nothing of that is real.
-        if !self.is_pointer_awake {
+        let is_seen = self.is_pointer_awake || (self.has_sent_picture && self.flow.is_blind(self.now));
+        if !is_seen {
             return;
         }
         let ground = super::pointer::Ground {

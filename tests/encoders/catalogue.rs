@@ -58,14 +58,14 @@ impl Candidate for Fake {
 
     fn open(&self, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError> {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        match self.fault {
-            Fault::DoesNotOpen => Err(EncodeError::Library { call: "open", code: -1 }),
-            Fault::OnlySmall if resolution.width > 640 => Err(EncodeError::Size(resolution)),
-            fault => {
-                let inner = open("openh264", resolution)?;
-                Ok(Box::new(FakeEncoder { name: self.name, fault, inner, before: None }))
-            }
+        if self.fault == Fault::DoesNotOpen {
+            return Err(EncodeError::Library { call: "open", code: -1 });
         }
+        if self.fault == Fault::OnlySmall && resolution.width > 640 {
+            return Err(EncodeError::Size(resolution));
+        }
+        let inner = open("openh264", resolution)?;
+        Ok(Box::new(FakeEncoder { name: self.name, fault: self.fault, inner, before: None }))
     }
 }
 
@@ -96,16 +96,15 @@ impl Encoder for FakeEncoder {
             _ => picture.clone(),
         };
         let mut encoded = self.inner.encode(&shown, order)?;
-        match self.fault {
-            Fault::GivesNothing => encoded.data = bytes::Bytes::new(),
-            Fault::Lies => encoded.is_keyframe = true,
-            Fault::NoParameterSets => {
-                let units = annexb::nal_units(&encoded.data);
-                let kept = units.filter(|u| ![nal_type::SPS, nal_type::PPS].contains(&unit_type(u)));
-                encoded.data = kept.flat_map(|u| [&[0, 0, 0, 1], u].concat()).collect();
-            }
-            _ => {}
+        if self.fault == Fault::GivesNothing {
+            encoded.data = bytes::Bytes::new();
         }
+        if self.fault == Fault::NoParameterSets {
+            let units = annexb::nal_units(&encoded.data);
+            let kept = units.filter(|u| ![nal_type::SPS, nal_type::PPS].contains(&unit_type(u)));
+            encoded.data = kept.flat_map(|u| [&[0, 0, 0, 1], u].concat()).collect();
+        }
+        encoded.is_keyframe |= self.fault == Fault::Lies;
         Ok(encoded)
     }
 }

@@ -63,7 +63,31 @@ pub fn walk_through(machine: &Machine) {
     let closed = machine.run("cat /proc/asound/card0/pcm1c/sub0/status");
     assert_eq!(closed.trim(), "closed", "nobody listens: the device is free");
     say("ok: silence ends the sound, and the last listener closes the device");
+
+    let report = machine.run(&format!("kvmdesk probe --json --config {CONFIG}"));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let capture = &report["captures"][0];
+    assert_eq!((&capture["driver"], &capture["signal"]["resolution"]), (&"vivid".into(), &"640x480".into()));
+    let in_use_by = capture["in_use_by"][0].as_str().unwrap_or_default();
+    assert!(in_use_by.starts_with("kvmdesk ("), "{capture:#}");
+    machine.run(&format!("kvmdesk snapshot /host/asked.png --config {CONFIG}"));
     stop(machine);
+    machine.run(&format!("kvmdesk snapshot /host/alone.png --config {CONFIG}"));
+    for name in ["asked.png", "alone.png"] {
+        let file = fs::File::open(machine.share().join(name)).unwrap();
+        let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+        let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut rgb).unwrap();
+        assert_eq!((info.width, info.height), (640, 480), "{name}");
+        // vivid's first three bars: white, yellow, cyan at 75 %; looked at in the lower half.
+        for (bar, wanted) in [[191u8, 191, 191], [191, 191, 0], [0, 191, 191]].into_iter().enumerate() {
+            let at = (360 * 640 + bar * 80 + 40) * 3;
+            let is_near =
+                rgb[at..at + 3].iter().zip(wanted).all(|(seen, wanted)| seen.abs_diff(wanted) <= 20);
+            assert!(is_near, "{name}: bar {bar} is {:?}", &rgb[at..at + 3]);
+        }
+    }
+    say("ok: the device is seen in use, and is shown with and without the daemon");
 }
 
 /// Asks for the sound's status until it is as it should be, while the controller goes on.

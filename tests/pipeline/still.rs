@@ -64,7 +64,7 @@ fn error_of(decoder: &mut Decoder, data: &[u8], rgb: &[u8]) -> f64 {
 }
 
 #[tokio::test]
-async fn refinement_by_openh264_comes_nearer_to_the_picture() {
+async fn refinement_comes_nearer_to_the_picture() {
     let screen = Screen::new(true);
     let snapshot = tokio::time::timeout(PATIENCE, screen.handle.snapshot()).await.unwrap().unwrap();
     let mut watcher = screen.handle.subscribe(wish());

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the encoders of a codec did.
 #[derive(Debug, Default)]
-struct Counts {
+pub struct Counts {
     open: AtomicUsize,
     most_open: AtomicUsize,
     encoded: AtomicUsize,
@@ -118,7 +118,7 @@ impl Encoder for Instance {
 }
 
 #[derive(Default)]
-struct House {
+pub struct House {
     stats: Mutex<Vec<(u64, SessionStats)>>,
 }
 
@@ -136,18 +136,36 @@ impl SessionHost for House {
     fn closed(&self, _session: u64, _reason: &CloseReason) {}
 }
 
+/// What a controller says that decodes these.
+pub fn decoding(codecs: &[Codec]) -> hbb::OptionMessage {
+    let can = |codec| i32::from(codecs.contains(&codec));
+    hbb::OptionMessage {
+        supported_decoding: Some(hbb::SupportedDecoding {
+            ability_vp8: can(Codec::Vp8),
+            ability_vp9: can(Codec::Vp9),
+            ability_av1: can(Codec::Av1),
+            ability_h264: can(Codec::H264),
+            ability_h265: can(Codec::H265),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
 /// A controller that takes note of what frames it gets.
-struct App {
+pub struct App {
     reader: MessageReader,
     writer: MessageWriter,
     /// Number and kind of the frames, by display.
-    frames: Vec<(i32, u32, bool, Codec)>,
-    messages: Vec<Union>,
+    pub frames: Vec<(i32, u32, bool, Codec)>,
+    /// Their bytes, if they are wanted.
+    pub units: Option<Vec<Bytes>>,
+    pub messages: Vec<Union>,
 }
 
 impl App {
     /// Logs in to a session of its own.
-    async fn open(session: u64, displays: Vec<Display>, house: Arc<House>, codecs: &[Codec]) -> Self {
+    pub async fn open(session: u64, displays: Vec<Display>, house: Arc<House>, codecs: &[Codec]) -> Self {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let arrival = Arrival {
             stream: MessageStream::from_io(near),
@@ -163,45 +181,34 @@ impl App {
         });
         let (mut reader, writer) = MessageStream::from_io(far).split();
         reader.set_limit(64 << 20);
-        let mut app = Self { reader, writer, frames: vec![], messages: vec![] };
+        let mut app = Self { reader, writer, frames: vec![], units: None, messages: vec![] };
         app.until(|app| app.messages.iter().any(|m| matches!(m, Union::Hash(_)))).await;
         let hash = app.messages.iter().find_map(|m| match m {
             Union::Hash(hash) => Some(hash.clone()),
             _ => None,
         });
-        let can = |codec| i32::from(codecs.contains(&codec));
         app.send(Union::LoginRequest(hbb::LoginRequest {
             username: "10.0.0.1".into(),
             password: PasswordHash::new(PASSWORD, SALT).proof(&hash.unwrap().challenge).to_vec(),
             my_id: ID.into(),
             session_id: session,
             version: "1.4.9".into(),
-            option: Some(hbb::OptionMessage {
-                supported_decoding: Some(hbb::SupportedDecoding {
-                    ability_vp8: can(Codec::Vp8),
-                    ability_vp9: can(Codec::Vp9),
-                    ability_av1: can(Codec::Av1),
-                    ability_h264: can(Codec::H264),
-                    ability_h265: can(Codec::H265),
-                    ..Default::default()
-                }),
-                ..Default::default()
-            }),
+            option: Some(decoding(codecs)),
             ..Default::default()
         }))
         .await;
         app
     }
 
-    async fn send(&mut self, union: Union) {
+    pub async fn send(&mut self, union: Union) {
         self.writer.send(&[&encode_message(union)]).await.unwrap();
     }
 
-    async fn say(&mut self, union: Misc) {
+    pub async fn say(&mut self, union: Misc) {
         self.send(Union::Misc(hbb::Misc { union: Some(union) })).await;
     }
 
-    async fn next(&mut self) {
+    pub async fn next(&mut self) {
         let payload = self.reader.next().await.unwrap().expect("the session goes on");
         let union = decode_message(&payload).unwrap().union.unwrap();
         match union {
@@ -218,6 +225,9 @@ impl App {
                 };
                 let frame = &frames_of(&video).frames[0];
                 let number = u32::from_le_bytes(frame.data[..4].try_into().unwrap());
+                if let Some(units) = &mut self.units {
+                    units.push(frame.data.clone());
+                }
                 self.frames.push((video.display, number, frame.key, codec));
             }
             other => self.messages.push(other),
@@ -225,7 +235,7 @@ impl App {
     }
 
     /// Reads until this holds.
-    async fn until(&mut self, is_done: impl Fn(&Self) -> bool) {
+    pub async fn until(&mut self, is_done: impl Fn(&Self) -> bool) {
         let wait = async {
             while !is_done(self) {
                 self.next().await;
@@ -241,7 +251,7 @@ fn pipeline(candidates: Vec<Arc<dyn Candidate>>) -> (Pipeline, watch::Sender<Tes
     (Pipeline::spawn_from(Box::new(PatternSource::new(told)), 30, Encoders::of(candidates)), card)
 }
 
-fn display(pipeline: &Pipeline) -> Display {
+pub fn display(pipeline: &Pipeline) -> Display {
     let (backend, _reports) = Recording::in_memory();
     let hid = Arc::new(HidWriter::spawn(
         Box::new(backend),

@@ -13,5 +13,6 @@ mod line;
 mod many;
 mod model;
 mod picture;
+mod real;
 mod rig;
 mod sound;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::agent::status::{
-    DroppedFrames, DroppedPictures, HidStatus, LaneStatus, StageLatencies, Status as Snapshot,
+    CaptureStatus, DroppedFrames, DroppedPictures, HidStatus, LaneStatus, StageLatencies, Status as Snapshot,
 };
 
 fn idle() -> Snapshot {
@@ -70,6 +70,13 @@ fn busy() -> Snapshot {
             encode: latency(8.0, 14.2, 20.0),
             hand_out: latency(0.2, 0.4, 1.0),
         },
+        capture: CaptureStatus {
+            format: Some("NV12".into()),
+            damaged: 2,
+            restarts: 3,
+            reopens: 1,
+            ..CaptureStatus::default()
+        },
         lanes: vec![lane("H.264", "x264enc", 1, false), lane("VP9", "vp9enc", 2, true)],
         ..video.clone()
     };
@@ -115,10 +122,11 @@ Target     desk, ID 123456789, permanent password
 Server     none: not registered anywhere
 Direct     off
 Discovery  off
-Picture    /dev/video0: active, 1920x1080, sent as 1280x720
+Picture    /dev/video0: active, NV12 1920x1080, sent as 1280x720
            now 60 frames/s captured, 30 encoded
            since start 31000 captured, 28000 unchanged, 2900 encoded (4 key, 11 refined)
-           changes left out: 5 no controller had room, 95 slower was asked for
+           changes left out: 5 no controller had room, 95 slower was asked for, 2 damaged
+           recovered: 3 stream started again
            capture takes    2.1 ms (95 %: 3.4, 99 %: 13)
            encode takes     8.0 ms (95 %: 14, 99 %: 20)
            hand out takes   0.2 ms (95 %: 0.4, 99 %: 1.0)

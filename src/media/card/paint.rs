@@ -51,7 +51,10 @@ impl Area {
         let (half_width, half_height) = (self.width / 2.0, self.height / 2.0);
         let beyond_x = (x - self.x - half_width).abs() - half_width + radius;
         let beyond_y = (y - self.y - half_height).abs() - half_height + radius;
-        beyond_x.max(0.0).hypot(beyond_y.max(0.0)) + beyond_x.max(beyond_y).min(0.0) - radius
+        let inside = beyond_x.max(beyond_y).min(0.0) - radius;
+        let (x, y) = (beyond_x.max(0.0), beyond_y.max(0.0));
+        // Most places lie beside a straight edge, where there is no root to take.
+        if x == 0.0 || y == 0.0 { x + y + inside } else { (x * x + y * y).sqrt() + inside }
     }
 
     /// The same without a rim of `by` pixels.

@@ -17,8 +17,6 @@ pub(super) mod h265 {
     pub const SPS: u8 = 33;
     /// Picture parameter set.
     pub const PPS: u8 = 34;
-    /// Access unit delimiter, end of sequence, end of bitstream, filler, supplemental information.
-    pub const SUPERFLUOUS: std::ops::RangeInclusive<u8> = 35..=40;
 
     /// The type of a NAL unit.
     pub fn unit_type(unit: &[u8]) -> u8 {

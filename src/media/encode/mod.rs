@@ -9,6 +9,7 @@ pub mod headers;
 mod openh264;
 mod openh264_decoder;
 mod self_check;
+mod speed;
 
 use bytes::Bytes;
 

@@ -5,8 +5,6 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{NonNull, from_mut, null_mut};
-use std::sync::OnceLock;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use openh264_sys2::source::APILoader;
@@ -18,7 +16,7 @@ use openh264_sys2::{
     videoFrameTypeI, videoFrameTypeIDR, videoFrameTypeP,
 };
 
-use super::{EncodeError, EncodedPicture, Encoder, FrameOrder};
+use super::{EncodeError, EncodedPicture, Encoder, FrameOrder, speed};
 use crate::media::picture::I420Picture;
 use crate::video::format::Resolution;
 use crate::video::frame::Codec;
@@ -27,12 +25,8 @@ use crate::video::frame::Codec;
 const MOST_BLOCKS: u32 = 36_864;
 /// Least pictures that are cut into slices: below, a slice costs more than its thread saves.
 const SLICED_BLOCKS: u32 = 1_200;
-/// CPU time that one slice of a picture that changes everywhere may take: 60 a second, with room for the rest.
-const SLICE_TIME: Duration = Duration::from_millis(14);
-/// The picture that the library's speed is measured with.
-const TRIAL_SIZE: Resolution = Resolution::new(640, 360);
-/// Frames of it; the fastest counts.
-const TRIAL_FRAMES: usize = 8;
+/// CPU for a frame, in percent of itself.
+pub(super) const COST: u32 = 100;
 /// What it is opened with; each frame brings its own.
 const FIRST_QUANTISER: c_int = 26;
 
@@ -74,10 +68,12 @@ impl OpenH264 {
     /// # Errors
     /// [`EncodeError::Size`] for odd or impossible sizes, else what the library says.
     pub fn open(resolution: Resolution) -> Result<Self, EncodeError> {
-        Self::open_sliced(resolution, slices(blocks_of(resolution)))
+        let slices = if blocks_of(resolution) < SLICED_BLOCKS { 1 } else { speed::threads(resolution, COST) };
+        Self::open_sliced(resolution, slices)
     }
 
-    fn open_sliced(resolution: Resolution, slices: u32) -> Result<Self, EncodeError> {
+    /// The same, cut into that many slices, each encoded on a core of its own.
+    pub(super) fn open_sliced(resolution: Resolution, slices: u32) -> Result<Self, EncodeError> {
         let Resolution { width, height } = resolution;
         let blocks = blocks_of(resolution);
         if resolution != resolution.to_even() || width < 16 || height < 16 || blocks > MOST_BLOCKS {
@@ -201,67 +197,9 @@ impl Drop for OpenH264 {
     }
 }
 
-fn blocks_of(resolution: Resolution) -> u32 {
+/// Macroblocks of a picture.
+pub(super) fn blocks_of(resolution: Resolution) -> u32 {
     resolution.width.div_ceil(16).saturating_mul(resolution.height.div_ceil(16))
-}
-
-/// The fewest slices, each on a core of its own, with which this machine holds 60 pictures a second; at most one a
-/// core and four. Each slice more costs bytes, because nothing is predicted across its edge, and as much memory as
-/// four pictures, because the library keeps a worst case's room for it.
-fn slices(blocks: u32) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(4) as u32);
-    if cores == 1 || !(SLICED_BLOCKS..=MOST_BLOCKS).contains(&blocks) {
-        return 1;
-    }
-    static TRIAL: OnceLock<Option<Duration>> = OnceLock::new();
-    let trial = TRIAL.get_or_init(|| {
-        let trial = time_trial();
-        tracing::debug!(?trial, size = %TRIAL_SIZE, "speed of openh264");
-        trial
-    });
-    let Some(trial) = trial else { return cores };
-    slices_of(*trial, blocks, cores)
-}
-
-/// How many slices pictures of `blocks` need, if one of [`TRIAL_SIZE`] takes `trial`.
-fn slices_of(trial: Duration, blocks: u32, cores: u32) -> u32 {
-    let whole = trial.saturating_mul(blocks) / blocks_of(TRIAL_SIZE);
-    let needed = whole.as_micros().div_ceil(SLICE_TIME.as_micros());
-    u32::try_from(needed).unwrap_or(cores).clamp(1, cores)
-}
-
-/// CPU time of a changed picture of [`TRIAL_SIZE`] in one slice; `None` if it cannot be measured.
-fn time_trial() -> Option<Duration> {
-    let mut encoder = OpenH264::open_sliced(TRIAL_SIZE, 1).ok()?;
-    let mut picture = I420Picture::new(TRIAL_SIZE);
-    let width = TRIAL_SIZE.width as usize;
-    let mut fastest = None;
-    for frame in 0..TRIAL_FRAMES {
-        // Lines of small boxes, as dense as text, that go up by three rows a frame.
-        for (n, y) in picture.rows_mut(0, TRIAL_SIZE.height).y.iter_mut().enumerate() {
-            let (column, row) = (n % width, n / width + frame * 3);
-            let is_ink =
-                row % 20 < 12 && (column * 7 + row / 20 * 13) % 11 < 4 && (column / 3 + row / 2) % 3 == 0;
-            *y = if is_ink { 30 } else { 220 };
-        }
-        let started = thread_time()?;
-        let order = FrameOrder { wants_keyframe: false, quantiser: 26, bits_per_second: None };
-        let encoded = encoder.encode(&picture, order).ok()?;
-        let taken = thread_time()?.checked_sub(started)?;
-        if !encoded.is_keyframe {
-            fastest = Some(fastest.map_or(taken, |so_far: Duration| so_far.min(taken)));
-        }
-    }
-    fastest
-}
-
-/// CPU time of this thread, which others on the machine hardly change.
-fn thread_time() -> Option<Duration> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structure is valid and written by the call alone.
-    let code = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
-    (code == 0).then(|| Duration::new(seconds, nanos))
 }
 
 fn fill_params(params: &mut SEncParamExt, resolution: Resolution, quantiser: c_int, slices: u32) {
@@ -310,18 +248,6 @@ fn fill_params(params: &mut SEncParamExt, resolution: Resolution, quantiser: c_i
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn as_few_slices_as_hold_the_rate() {
-        let hd = blocks_of(Resolution::new(1920, 1080));
-        // A picture of 1920x1080 is 8.87 trial pictures.
-        let slices = |micros, cores| slices_of(Duration::from_micros(micros), hd, cores);
-        assert_eq!([500, 1500, 1600, 3200, 9000].map(|micros| slices(micros, 4)), [1, 1, 2, 3, 4]);
-        assert_eq!(slices(9000, 2), 2);
-        assert_eq!(slices_of(Duration::ZERO, hd, 2), 1);
-        let trial = time_trial().expect("the library encodes");
-        assert!(trial > Duration::from_micros(20), "{trial:?}");
-    }
 
     #[test]
     fn sliced_pictures_open() {

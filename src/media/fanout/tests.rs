@@ -82,7 +82,6 @@ fn a_new_watcher_starts_with_a_key_frame_at_once() {
     assert_eq!(bench.need(1), Need::default());
     let mut second = bench.watch();
     assert!(bench.need(1).is_keyframe_due, "one millisecond after the last key frame");
-    assert_eq!(next(&mut first), Some((1, true)));
     bench.publish(true, 1);
     bench.publish(false, 2);
     assert_eq!((next(&mut first), next(&mut first)), (Some((2, true)), Some((3, false))));
@@ -96,7 +95,7 @@ fn a_slow_watcher_loses_frames_up_to_a_key_frame_and_delays_nobody() {
     let mut slow = bench.watch();
     let mut fast = bench.watch();
     bench.publish(true, 0);
-    for n in 1..10 {
+    for n in 1..13 {
         assert!(!bench.need(n * 10).has_room, "what was made waits to be taken");
         assert_eq!(next(&mut fast), Some((n - 1, n == 1)));
         assert!(bench.need(n * 10).has_room);
@@ -105,16 +104,40 @@ fn a_slow_watcher_loses_frames_up_to_a_key_frame_and_delays_nobody() {
     assert!(!bench.need(5000).is_keyframe_due, "no key frame while the slow queue is not empty");
     let before = bench.notified.load(Ordering::Relaxed);
     let left: Vec<_> = std::iter::from_fn(|| next(&mut slow)).collect();
-    assert_eq!(left, [(0, true), (1, false)], "what it gets is decodable");
+    let decodable: Vec<_> = (0..8).map(|n| (n, n == 0)).collect();
+    assert_eq!(left, decodable, "what it gets is decodable");
     assert!(bench.notified.load(Ordering::Relaxed) > before, "the pipeline hears that it has room again");
     let need = bench.need(100);
     assert_eq!((need.is_keyframe_due, need.keyframe_due_at), (false, Some(bench.at(1000))));
     let need = bench.need(1000);
     assert!(need.is_keyframe_due && need.is_catch_up);
     bench.publish(true, 1000);
-    assert_eq!(next(&mut slow), Some((10, true)));
-    assert_eq!(next(&mut fast), Some((9, false)));
-    assert_eq!(next(&mut fast), Some((10, true)));
+    assert_eq!(next(&mut slow), Some((13, true)));
+    assert_eq!(next(&mut fast), Some((13, true)), "what is older than a key frame is not worth showing");
+}
+
+#[test]
+fn who_is_held_up_for_a_moment_costs_nobody_a_key_frame() {
+    let mut bench = Bench::new();
+    let mut slow = bench.watch();
+    let mut fast = bench.watch();
+    let mut publish = |bench: &mut Bench, is_keyframe, millis| {
+        bench.publish(is_keyframe, millis);
+        next(&mut fast).unwrap()
+    };
+    publish(&mut bench, true, 0);
+    for n in 1..=6 {
+        publish(&mut bench, false, n * 33);
+    }
+    let left: Vec<_> = std::iter::from_fn(|| next(&mut slow)).map(|(n, _)| n).collect();
+    assert_eq!(left, [0, 1, 2, 3, 4, 5, 6], "held up for 198 ms: nothing is lost");
+    // At a slow pace one frame may wait long; two of which one is old are too much.
+    for n in [500, 1000, 1500] {
+        publish(&mut bench, false, n);
+    }
+    let left: Vec<_> = std::iter::from_fn(|| next(&mut slow)).map(|(n, _)| n).collect();
+    assert_eq!(left, [7, 8]);
+    assert!(bench.need(1500).is_catch_up);
 }
 
 #[test]

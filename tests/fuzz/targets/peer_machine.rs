@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kvmdesk::audio::format::{AudioFormat, EncodedAudio};
 use kvmdesk::crypto::identity::{BoxKeyPair, IdentityKeyPair};
 use kvmdesk::crypto::password::PasswordHash;
 use kvmdesk::crypto::seed::Seed;
@@ -46,6 +47,9 @@ struct Run {
     held: BTreeSet<u8>,
     buttons: u8,
     sequence: u64,
+    shown: [bool; 2],
+    listens: bool,
+    shot: Option<String>,
 }
 
 impl Run {
@@ -55,6 +59,14 @@ impl Run {
             assert!(round < 3000, "one input never ends");
             match self.peer.poll_output() {
                 Output::Transmit(bytes) => self.said(&bytes),
+                Output::TransmitSound(bytes) => {
+                    assert!(self.is_logged_in && self.listens, "sound that nobody wants");
+                    self.said(&bytes);
+                }
+                Output::TransmitBulk(bytes) => {
+                    assert!(self.is_logged_in && !self.is_closed);
+                    decode_message(&bytes).expect("our own message");
+                }
                 Output::TransmitVideo { head, payload, tail, is_keyframe } => {
                     assert!(self.is_logged_in && !self.is_closed, "a picture before login or after the end");
                     let whole = [&head[..], &payload[..], &tail[..]].concat();
@@ -114,6 +126,18 @@ impl Run {
             }
             Event::VideoWanted(request) => self.check(request),
             Event::KeyframeWanted { index } => assert!(self.is_logged_in && index < 2),
+            Event::DisplayShown { index, is_shown } => {
+                assert!(self.is_logged_in && index < 2);
+                assert_ne!(std::mem::replace(&mut self.shown[index], is_shown), is_shown, "told twice");
+            }
+            Event::SoundWanted(index) => {
+                assert!(self.is_logged_in && index.is_none_or(|index| index == 1));
+                self.listens = index.is_some();
+            }
+            Event::ScreenshotWanted { index, sid } => {
+                assert!(self.is_logged_in && index < 2 && self.shot.is_none(), "one screenshot at a time");
+                self.shot = Some(sid);
+            }
             Event::Hands { index, event } => {
                 assert!(self.is_logged_in && index < 2, "hands before login");
                 self.hands(event);
@@ -126,6 +150,9 @@ impl Run {
     fn check(&self, request: kvmdesk::video::request::VideoRequest) {
         assert!((1..=120).contains(&request.max_fps), "{request:?}");
         assert!((20..=4000).contains(&request.quality_percent), "{request:?}");
+        assert!(!request.decodes.is_empty(), "{request:?}");
+        assert!(request.prefers.is_none_or(|codec| request.decodes.contains(codec)), "{request:?}");
+        assert!(request.bits_per_second.is_none_or(|bits| bits >= 50_000), "{request:?}");
     }
 
     fn hands(&mut self, event: InputEvent) {
@@ -229,7 +256,9 @@ fn start(flags: u8) -> Run {
     let size = Resolution::new(1280, 720);
     let state = DisplayState { resolution: size, original_resolution: size, signal: SignalState::Active, encodes: CodecSet::of(&[Codec::H264]) };
     let controller = ([10, 0, 0, 3], 4000).into();
-    let peer = Peer::new(settings, opening, controller, vec![state; 2], now, Seed::from_bytes([2; 32]));
+    let seed = Seed::from_bytes([2; 32]);
+    let sound = vec![false, true];
+    let peer = Peer::with_sound(settings, opening, controller, vec![state; 2], sound, now, seed);
     let hash = PasswordHash::new(PASSWORD, SALT);
     Run {
         peer,
@@ -249,6 +278,9 @@ fn start(flags: u8) -> Run {
         held: BTreeSet::new(),
         buttons: 0,
         sequence: 0,
+        shown: [false; 2],
+        listens: false,
+        shot: None,
     }
 }
 
@@ -310,6 +342,15 @@ fuzz_target!(|bytes: &[u8]| {
                 run.input(Input::Backlog(backlog));
             }
             14 => run.input(Input::HidNotice(if op & 16 == 0 { "the computer is gone" } else { "" })),
+            11 => {
+                let format = AudioFormat { sample_rate: 48_000, channels: u32::from(op >> 4) };
+                run.input(Input::Sound(EncodedAudio { data: Bytes::from_static(b"sound"), format }));
+            }
+            15 if op < 128 => {
+                let sid = run.shot.take().unwrap_or_default();
+                let png = if op & 16 == 0 { Ok(vec![7; 100]) } else { Err("there is none".to_owned()) };
+                run.input(Input::Screenshot { sid: &sid, png });
+            }
             15 if op == 255 => run.input(Input::End("Ended: not allowed any more")),
             _ => {}
         }

@@ -468,7 +468,13 @@ impl Open {
         if format.strides[0] == 0 && mode.pixels != PixelFormat::Mjpeg {
             return Err(io::Error::other("the driver gives rows of no length"));
         }
-        Ok(format)
+        hdmi::reset_selection(self.fd(), format.resolution);
+        // Composing may have changed what is delivered.
+        let now = sys::get_format(self.fd(), self.api)?;
+        if (now.fourcc, now.resolution) != (format.fourcc, format.resolution) {
+            return Err(io::Error::other(format!("the driver changed to {}", now.resolution)));
+        }
+        Ok(now)
     }
 }
 

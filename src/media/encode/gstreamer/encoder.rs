@@ -11,7 +11,7 @@ use super::layout::Layout;
 use super::line::{FRAME_TIME, HARDWARE_PATIENCE, Line, SOFTWARE_PATIENCE, failed, make};
 use super::table::{Control, Row};
 use crate::media::encode::headers::{self, h265};
-use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder};
+use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, speed};
 use crate::media::picture::I420Picture;
 use crate::video::annexb;
 use crate::video::format::Resolution;
@@ -200,10 +200,10 @@ impl Encoder for GstEncoder {
     }
 }
 
-/// Delimiters, supplemental information and filler are left out.
+/// Delimiters, supplemental information and filler are left out (H.264 table 7-1, H.265 table 7-1).
 fn is_needed(codec: Codec, unit: &[u8]) -> bool {
     match codec {
-        Codec::H265 => !h265::SUPERFLUOUS.contains(&h265::unit_type(unit)),
+        Codec::H265 => !(35..=40).contains(&h265::unit_type(unit)),
         Codec::H264 => ![6, 9, 12].contains(&annexb::unit_type(unit)),
         Codec::Vp8 | Codec::Vp9 | Codec::Av1 => true,
     }
@@ -227,9 +227,8 @@ fn start(
         }
     }
     if let Some(property) = row.threads.and_then(|name| element.find_property(name)) {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
         let blocks = resolution.width.div_ceil(16) * resolution.height.div_ceil(16);
-        let threads = if blocks < THREADED_BLOCKS { 1 } else { cores };
+        let threads = if blocks < THREADED_BLOCKS { 1 } else { speed::threads(resolution, row.cost) };
         set(&element, &property, &threads.to_string())?;
     }
     tell(&element, row, told, None)?;
@@ -268,7 +267,7 @@ fn tell(element: &gst::Element, row: &Row, wanted: u32, before: Option<u32>) -> 
     };
     match row.control {
         Control::Quantiser { properties, scale } => {
-            let value = scale.from_h264(wanted.min(51) as u8).to_string();
+            let value = scale.of_h264(wanted.min(51) as u8).to_string();
             let is_finer = before.is_some_and(|before| wanted < before);
             let mut properties: Vec<_> = properties.iter().collect();
             if is_finer {
@@ -286,7 +285,10 @@ fn tell(element: &gst::Element, row: &Row, wanted: u32, before: Option<u32>) -> 
                 set(element, &find(nudge.0)?, &nudge.1.to_string())?;
             }
         }
-        Control::Restart { property } => set(element, &find(property)?, &wanted.to_string())?,
+        Control::Restart { property, scale } => {
+            let value = scale.of_h264(wanted.min(51) as u8);
+            set(element, &find(property)?, &value.to_string())?;
+        }
         Control::V4l2Rate => {
             let controls =
                 format!("controls,repeat_sequence_header=1,video_bitrate={wanted},video_gop_size=65535");
@@ -306,10 +308,13 @@ fn rate(resolution: Resolution, quantiser: u8, line: Option<u32>) -> u32 {
 
 /// The level of H.264 that a size needs at 30 frames a second (H.264, table A-1).
 fn level(resolution: Resolution) -> &'static str {
-    match resolution.width.div_ceil(16) * resolution.height.div_ceil(16) {
-        ..=3_600 => ",level=(string)3.1",
-        ..=8_192 => ",level=(string)4",
-        _ => ",level=(string)5.1",
+    let blocks = resolution.width.div_ceil(16) * resolution.height.div_ceil(16);
+    if blocks <= 3_600 {
+        ",level=(string)3.1"
+    } else if blocks <= 8_192 {
+        ",level=(string)4"
+    } else {
+        ",level=(string)5.1"
     }
 }
 

@@ -99,10 +99,8 @@ impl Line {
     fn complaint(&self) -> Option<EncodeError> {
         let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
         let element = message.src().map_or_else(String::new, |source| source.name().to_string());
-        match message.view() {
-            gst::MessageView::Error(error) => Some(failed(element, error.error())),
-            _ => None,
-        }
+        let gst::MessageView::Error(error) = message.view() else { return None };
+        Some(failed(element, error.error()))
     }
 
     /// Ends the pipeline and frees what its elements hold.
@@ -125,5 +123,34 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange_with(element: &str, property: &str, value: &str) -> Result<gst::Sample, EncodeError> {
+        gst::init().unwrap();
+        let element = make(element)?;
+        element.set_property_from_str(property, value);
+        let caps: gst::Caps = "application/x-test".parse().unwrap();
+        let mut line = Line::start(&caps, &[element], &caps, Duration::from_millis(200))?;
+        line.exchange(gst::Buffer::from_slice([1, 2, 3]))
+    }
+
+    #[test]
+    fn an_element_that_gives_nothing_is_not_waited_for_long() {
+        assert_eq!(exchange_with("identity", "silent", "true").unwrap().buffer().unwrap().size(), 3);
+        let stuck = exchange_with("identity", "drop-probability", "1.0").unwrap_err();
+        assert!(stuck.to_string().contains("no frame came out in time"), "{stuck}");
+    }
+
+    #[test]
+    fn an_element_that_fails_says_why() {
+        let failure = exchange_with("identity", "error-after", "1").unwrap_err();
+        assert!(failure.to_string().contains("identity"), "{failure}");
+        assert!(!failure.to_string().contains("in time"), "{failure}");
+        assert!(make("no-such-element").is_err());
     }
 }

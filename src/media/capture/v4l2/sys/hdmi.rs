@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::RawFd;
 
 use v4l::v4l_sys::{
-    V4L2_CID_DV_RX_POWER_PRESENT, V4L2_EVENT_SOURCE_CHANGE, v4l2_control, v4l2_dv_timings, v4l2_edid,
-    v4l2_event, v4l2_event_subscription,
+    V4L2_CID_DV_RX_POWER_PRESENT, V4L2_EVENT_SOURCE_CHANGE, V4L2_SEL_TGT_COMPOSE, V4L2_SEL_TGT_CROP,
+    V4L2_SEL_TGT_CROP_DEFAULT, v4l2_control, v4l2_dv_timings, v4l2_edid, v4l2_event, v4l2_event_subscription,
+    v4l2_rect, v4l2_selection,
 };
 use v4l::v4l2::vidioc;
 
-use super::{call, zeroed};
+use super::{Api, call, zeroed};
 use crate::video::edid::BLOCK;
 use crate::video::format::Resolution;
 
@@ -43,6 +44,8 @@ const WRITE: u32 = 1;
 const READ: u32 = 2;
 const QUERY_DV_TIMINGS: vidioc::_IOC_TYPE = request(READ, 99, size_of::<v4l2_dv_timings>());
 const S_DV_TIMINGS: vidioc::_IOC_TYPE = request(READ | WRITE, 87, size_of::<v4l2_dv_timings>());
+const G_SELECTION: vidioc::_IOC_TYPE = request(READ | WRITE, 94, size_of::<v4l2_selection>());
+const S_SELECTION: vidioc::_IOC_TYPE = request(READ | WRITE, 95, size_of::<v4l2_selection>());
 const G_EDID: vidioc::_IOC_TYPE = request(READ | WRITE, 40, size_of::<v4l2_edid>());
 const S_EDID: vidioc::_IOC_TYPE = request(READ | WRITE, 41, size_of::<v4l2_edid>());
 const DQEVENT: vidioc::_IOC_TYPE = request(READ, 89, size_of::<v4l2_event>());
@@ -125,4 +128,23 @@ pub fn set_edid(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
     // `bytes` holds `blocks` blocks and lives through the call.
     let mut edid = v4l2_edid { blocks, edid: bytes.as_mut_ptr(), ..zeroed() };
     call(fd, S_EDID, &mut edid)
+}
+
+/// Captures the whole signal into the whole picture: cropping and composing outlive a program, and a change of mode. Most
+/// devices know neither, which is no error.
+pub fn reset_selection(fd: RawFd, size: Resolution) {
+    let (width, height) = (size.width, size.height);
+    // These calls take the single-planar type for both interfaces (kernel: vidioc-g-selection).
+    let selection = |target| v4l2_selection { type_: Api::Single.buffer_type(), target, ..zeroed() };
+    let mut whole = selection(V4L2_SEL_TGT_CROP_DEFAULT);
+    if call(fd, G_SELECTION, &mut whole).is_ok() {
+        let mut crop = v4l2_selection { r: whole.r, ..selection(V4L2_SEL_TGT_CROP) };
+        let set = call(fd, S_SELECTION, &mut crop);
+        tracing::debug!(width = whole.r.width, height = whole.r.height, ?set, "whole signal");
+    }
+    let r = v4l2_rect { left: 0, top: 0, width, height };
+    let mut compose = v4l2_selection { r, ..selection(V4L2_SEL_TGT_COMPOSE) };
+    if call(fd, S_SELECTION, &mut compose).is_ok() {
+        tracing::debug!(width = compose.r.width, height = compose.r.height, "whole picture");
+    }
 }

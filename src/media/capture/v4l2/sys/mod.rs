@@ -151,12 +151,15 @@ pub fn set_format(fd: RawFd, api: Api, fourcc: [u8; 4], size: Resolution) -> io:
             let pix = unsafe { &mut format.fmt.pix };
             (pix.pixelformat, pix.width, pix.height) = (code, size.width, size.height);
             (pix.bytesperline, pix.sizeimage) = (0, 0);
+            // The driver's choice, not what another mode left.
+            pix.field = 0;
         }
         Api::Multi => {
             // SAFETY: as above.
             let pix = unsafe { &mut format.fmt.pix_mp };
             (pix.pixelformat, pix.width, pix.height) = (code, size.width, size.height);
             pix.plane_fmt = zeroed();
+            pix.field = 0;
         }
     }
     call(fd, vidioc::VIDIOC_S_FMT, &mut format)?;
