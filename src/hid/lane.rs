@@ -99,6 +99,13 @@ impl Lane {
         };
     }
 
+    /// The device may be free again: the head need not wait for its next turn.
+    pub(super) fn nudge(&mut self, now: Instant) {
+        if let State::Busy { retry_at, .. } = &mut self.state {
+            *retry_at = now;
+        }
+    }
+
     /// How long the head has been refused.
     pub(super) fn busy_for(&self, now: Instant) -> Duration {
         match self.state {

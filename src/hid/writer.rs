@@ -240,6 +240,7 @@ impl Shell {
             }
             if backend.has_read() {
                 leds_paused_until = None;
+                engine.nudge(Instant::now());
             }
             if backend.has_news() {
                 engine.inquire();

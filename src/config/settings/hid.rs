@@ -95,7 +95,7 @@ pub(super) fn resolve(
         (HidBackendName::Ch9329, None) => {
             let message = "name the chip's serial device: device = \"/dev/ttyUSB0\", or better its link in \
                            /dev/serial/by-id";
-            return Err(parsed.error("hid.device", message));
+            return Err(parsed.error("hid.backend", message));
         }
     })
 }

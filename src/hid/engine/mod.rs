@@ -113,6 +113,13 @@ impl Engine {
         }
     }
 
+    /// The device said something and may be free again.
+    pub(super) fn nudge(&mut self, now: Instant) {
+        for lane in &mut self.lanes {
+            lane.nudge(now);
+        }
+    }
+
     pub(super) fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
         self.sessions.insert(owner, Work::new(gauge));
     }

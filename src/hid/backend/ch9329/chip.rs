@@ -9,6 +9,7 @@ use super::frame::{self, Info, PARAMETERS, PARAMETERS_BAUD, Refusal, Reply, Repl
 use super::reports::Command;
 use crate::hid::backend::WriteOutcome;
 use crate::input::event::LedState;
+use crate::input::usage::KeyUsage;
 
 /// The rates that chips have: from the factory, and as boards set them.
 pub const BAUD_RATES: [u32; 2] = [9600, 115_200];
@@ -431,7 +432,6 @@ fn plain(code: u8) -> Command {
 }
 
 fn is_lock(usage: u8) -> bool {
-    use crate::input::usage::KeyUsage;
     [KeyUsage::CAPS_LOCK, KeyUsage::NUM_LOCK, KeyUsage::SCROLL_LOCK].contains(&KeyUsage(usage))
 }
 

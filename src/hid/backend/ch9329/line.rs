@@ -123,17 +123,20 @@ impl Line {
         reply.into_iter().chain(self.chip.deadline()).min()
     }
 
-    /// Brings what is due at this time.
-    pub fn arrive(&mut self) {
+    /// Brings what is due at this time; whether a reply was among it.
+    pub fn arrive(&mut self) -> bool {
+        let mut has_arrived = false;
         while let Some(entry) = self.replies.first_entry()
             && entry.key().0 <= self.now
         {
             let bytes = entry.remove();
+            has_arrived = true;
             self.chip.handle_bytes(&bytes, self.now);
             self.step();
         }
         self.chip.handle_timeout(self.now);
         self.step();
+        has_arrived
     }
 
     pub fn run(&mut self, milliseconds: u64) {
