@@ -131,13 +131,12 @@ impl Worker {
         }
         let mut until = latest;
         if let Some(redraw_at) = self.parts.screen.redraw_at() {
-            if redraw_at <= now {
-                if self.parts.screen.redraw(now) {
-                    self.lanes.mark(Change::Small);
-                }
-                return None;
+            // Where drawing takes longer than until the next time, the source has to be looked at all the same.
+            if redraw_at > now {
+                until = until.min(redraw_at);
+            } else if self.parts.screen.redraw(now) {
+                self.lanes.mark(Change::Small);
             }
-            until = until.min(redraw_at);
         }
         // Whoever is late longest comes first, so that slow encodes of one lane do not starve another.
         let mut first: Option<(usize, Work, Instant)> = None;
