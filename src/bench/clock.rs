@@ -48,7 +48,7 @@ fn cpu() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Median milliseconds of each step. The steps take turns, and so does who begins, so that a busy machine slows all
+/// Median CPU milliseconds of each step. The steps take turns, and so does who begins, so that a busy machine slows all
 /// of them alike; the first rounds are left out.
 pub fn medians<const N: usize>(rounds: usize, steps: [&mut dyn FnMut(); N]) -> [f64; N] {
     const WARM_UP: usize = 5;
@@ -59,7 +59,7 @@ pub fn medians<const N: usize>(rounds: usize, steps: [&mut dyn FnMut(); N]) -> [
             let started = start();
             steps[n]();
             if round >= WARM_UP {
-                times[n].push(started.stop().wall.as_secs_f64() * 1e3);
+                times[n].push(started.stop().cpu.as_secs_f64() * 1e3);
             }
         }
     }

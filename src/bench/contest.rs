@@ -287,7 +287,7 @@ mod tests {
         let contenders = entrants::all(size, &[("openh264", Codec::H264)], &mut notes);
         let mut done = 0.0;
         let measured =
-            run_frames(Clip::Drag, 3, size, &contenders, 2, &mut notes, &mut |part| done = part).unwrap();
+            run_frames(Clip::Scroll, 3, size, &contenders, 2, &mut notes, &mut |part| done = part).unwrap();
         assert!((done - 1.0).abs() < 1e-9);
         let ours = measured.iter().filter(|m| m.name.starts_with("openh264"));
         let sizes: Vec<_> = ours.map(|m| (m.bytes, m.ssim)).collect();

@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn frames_reach_the_socket() {
-        let latency = latency(Clip::Drag, Resolution::new(640, 448), 5).unwrap();
+        let latency = latency(Clip::Scroll, Resolution::new(640, 448), 5).unwrap();
         assert!(
             latency.frames == 5 && latency.p50_ms > 0.0 && latency.p50_ms <= latency.p99_ms,
             "{latency:?}"
