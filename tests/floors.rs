@@ -30,7 +30,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "audio",
         ],
     ),
-    ("bench", &["peer", "hid", "media", "wire", "crypto", "input", "video"]),
+    ("bench", &["peer", "net", "hid", "media", "wire", "crypto", "input", "video"]),
     (
         "agent",
         &[

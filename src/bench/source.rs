@@ -70,6 +70,7 @@ impl Source {
     }
 
     /// As the reference gets it: blue, green, red and a spare byte.
+    #[cfg(any(feature = "gstreamer", test))]
     pub fn bgra(&self) -> &[u8] {
         self.screen.bytes()
     }

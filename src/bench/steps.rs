@@ -114,7 +114,6 @@ pub fn compare_and_convert(size: Resolution, rounds: usize) -> Result<(Unchanged
             &mut || _ = black_box(both.borrow_mut()(&late, worst)),
         ],
     );
-    drop(both);
     if let Some(reason) = failed {
         return Err(reason);
     }
