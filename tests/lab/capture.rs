@@ -28,6 +28,8 @@ struct Plan {
     /// Modes of more pixels, or more pictures a second, are left out: in emulation they take longer than CI has.
     most_pixels: usize,
     most_hertz: usize,
+    /// Each format costs a start of the daemon; CI takes one of each kind.
+    has_all_formats: bool,
 }
 
 impl Plan {
@@ -40,8 +42,16 @@ impl Plan {
                 faults: 200,
                 most_pixels: usize::MAX,
                 most_hertz: usize::MAX,
+                has_all_formats: true,
             },
-            Err(_) => Self { seed: SEED, modes: 12, faults: 20, most_pixels: 1_000_000, most_hertz: 75 },
+            Err(_) => Self {
+                seed: SEED,
+                modes: 12,
+                faults: 20,
+                most_pixels: 1_000_000,
+                most_hertz: 75,
+                has_all_formats: false,
+            },
         }
     }
 }
@@ -163,25 +173,39 @@ pub fn walk_through(machine: &Machine) {
     edid_is_shown(machine);
     stop(machine);
     machine.run("rmmod vivid; lab video 1");
-    formats(
-        machine,
-        &PixelFormat::ALL,
-        &["NV12", "NV21", "NV16", "NV61", "NV24", "YUYV", "YU12", "YV12", "GREY"],
-    );
+    let few =
+        [PixelFormat::Yuyv, PixelFormat::Nv16, PixelFormat::Yv12, PixelFormat::Bgr24, PixelFormat::Grey];
+    if plan.has_all_formats {
+        formats(
+            machine,
+            &PixelFormat::ALL,
+            &["NV12", "NV21", "NV16", "NV61", "NV24", "YUYV", "YU12", "YV12", "GREY"],
+        );
+    } else {
+        formats(machine, &few, &["YUYV", "NV16", "YV12", "BGR3", "GREY"]);
+    }
     stop(machine);
     machine.run("rmmod vivid; lab video 2");
     // With this interface vivid has several memory planes, and an offset in the plane of packed formats.
-    let planar = [
-        PixelFormat::Nv12,
-        PixelFormat::Nv21,
-        PixelFormat::Nv16,
-        PixelFormat::Nv61,
-        PixelFormat::Yu12,
-        PixelFormat::Yv12,
-        PixelFormat::Yuyv,
-        PixelFormat::Bgr24,
-    ];
-    formats(machine, &planar, &["NM12", "NM21", "NM16", "NM61", "YM12", "YM21", "YUYV", "BGR3"]);
+    if plan.has_all_formats {
+        let planar = [
+            PixelFormat::Nv12,
+            PixelFormat::Nv21,
+            PixelFormat::Nv16,
+            PixelFormat::Nv61,
+            PixelFormat::Yu12,
+            PixelFormat::Yv12,
+            PixelFormat::Yuyv,
+            PixelFormat::Bgr24,
+        ];
+        formats(machine, &planar, &["NM12", "NM21", "NM16", "NM61", "YM12", "YM21", "YUYV", "BGR3"]);
+    } else {
+        formats(
+            machine,
+            &[PixelFormat::Nv12, PixelFormat::Yv12, PixelFormat::Yuyv],
+            &["NM12", "YM21", "YUYV"],
+        );
+    }
     stop(machine);
 }
 
