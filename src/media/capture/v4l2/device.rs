@@ -1,4 +1,4 @@
-//! A V4L2 node as [`Hardware`]: found, opened, given its EDID, set to the signal, tried with one mode after the other
+//! A V4L2 node as `Hardware`: found, opened, given its EDID, set to the signal, tried with one mode after the other
 //! until it streams.
 
 use std::io;
