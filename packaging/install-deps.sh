@@ -15,13 +15,13 @@ usage() {
 
 oldest_cargo=1.88   # rust-version in Cargo.toml
 
-# C and C++ compilers for libsodium, openh264 and zstd, which are built from source with their crates; make for
-# libsodium; nasm for openh264's and libjpeg-turbo's fast paths on x86 (without it openh264 is built silently at half the
-# speed); cmake for libjpeg-turbo; libclang for the bindings to the kernel's V4L2 headers; the headers of GStreamer, ALSA
-# and Opus; GStreamer's plugins with the encoders (x264, VP8, VP9, AV1, H.265, hardware).
+# C and C++ compilers for libsodium, openh264, libjpeg-turbo, Opus and zstd, which are built from source with their crates;
+# make for libsodium; nasm for openh264's and libjpeg-turbo's fast paths on x86 (without it openh264 is built silently at
+# half the speed); cmake for libjpeg-turbo and Opus; libclang for the bindings to the kernel's V4L2 headers; the headers
+# of GStreamer and ALSA; GStreamer's plugins with the encoders (x264, VP8, VP9, AV1, H.265, hardware).
 build_packages="build-essential nasm cmake pkg-config libclang-dev linux-libc-dev ca-certificates
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly libasound2-dev libopus-dev"
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly libasound2-dev"
 # An emulator for the lab's guest; the tools that unpack a kernel and pack the guest's file system; ip(8) for tests in
 # network namespaces; decoders to compare with; another reader of keyboard layouts, with its data.
 test_packages="gstreamer1.0-libav qemu-system-x86 cpio kmod xz-utils zstd binutils iproute2

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,7 @@ use kvmdesk::input::event::{AbsolutePoint, InputEvent, LedState, PointerButton};
 use kvmdesk::input::usage::{ConsumerUsage, KeyUsage, SystemUsage};
 
 use crate::support::chip::ScriptedChip;
+use crate::support::terminal::terminal;
 
 /// What the line does to replies.
 #[derive(Debug, Default)]
@@ -117,25 +118,6 @@ fn baud(end: &File) -> u32 {
         libc::B115200 => 115_200,
         _ => 0,
     }
-}
-
-/// The far end of a new pseudo-terminal, which never blocks, and the path of its near end.
-fn terminal() -> (File, PathBuf) {
-    // SAFETY: plain calls with flags only; the result is checked before it becomes an owned descriptor.
-    let fd =
-        unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC) };
-    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let end = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
-    let mut name = [0u8; 64];
-    // SAFETY: the descriptor is open and `name` is as long as said.
-    unsafe {
-        assert_eq!(libc::grantpt(fd), 0);
-        assert_eq!(libc::unlockpt(fd), 0);
-        assert_eq!(libc::ptsname_r(fd, name.as_mut_ptr().cast(), name.len()), 0);
-    }
-    let name = name.split(|b| *b == 0).next().unwrap();
-    (end, PathBuf::from(String::from_utf8(name.to_vec()).unwrap()))
 }
 
 fn writer(device: &Path, baud: Baud) -> HidWriter {

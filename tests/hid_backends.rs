@@ -3,11 +3,9 @@
 //!
 //! The gadget backend runs here on pseudo-terminals in the place of `/dev/hidgN`. That shows its paths, byte counts,
 //! LED reading and its way through a failing device; what the kernel's `f_hid` answers is shown by the lab's tests.
-#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -17,6 +15,8 @@ use kvmdesk::hid::backend::{self, BackendSettings, HidBackend, HidDevice, WriteO
 use kvmdesk::hid::writer::{HidSettings, HidWriter};
 use kvmdesk::input::event::{AbsolutePoint, InputEvent, LedState, PointerButton};
 use kvmdesk::input::usage::{ConsumerUsage, KeyUsage, SystemUsage};
+
+use crate::support::terminal::raw_terminal;
 
 /// A backend under test and a view of what it delivered.
 struct Case {
@@ -94,36 +94,12 @@ fn terminals() -> (Terminals, NodePaths) {
     let mut ends = vec![];
     let node = |n: usize| dir.path().join(format!("hidg{n}"));
     for n in 0..4 {
-        let (end, near) = terminal();
+        let (end, near) = raw_terminal();
         std::os::unix::fs::symlink(near, node(n)).unwrap();
         ends.push(end);
     }
     let paths = NodePaths { keyboard: node(0), absolute: node(1), relative: node(2), control: node(3) };
     (Terminals { ends, bytes: vec![vec![]; 4], dir }, paths)
-}
-
-/// The far end of a new pseudo-terminal in raw mode, and the path of its near end.
-fn terminal() -> (File, PathBuf) {
-    // SAFETY: plain calls with flags only; the result is checked before it becomes an owned descriptor.
-    let fd =
-        unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC) };
-    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let end = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
-    let mut name = [0u8; 64];
-    // SAFETY: the descriptor is open, `name` is as long as said, and `termios` is a plain structure that tcgetattr
-    // fills before cfmakeraw and tcsetattr use it.
-    unsafe {
-        assert_eq!(libc::grantpt(fd), 0);
-        assert_eq!(libc::unlockpt(fd), 0);
-        assert_eq!(libc::ptsname_r(fd, name.as_mut_ptr().cast(), name.len()), 0);
-        let mut termios = std::mem::zeroed();
-        assert_eq!(libc::tcgetattr(fd, &mut termios), 0);
-        libc::cfmakeraw(&mut termios);
-        assert_eq!(libc::tcsetattr(fd, libc::TCSANOW, &termios), 0);
-    }
-    let name = name.split(|b| *b == 0).next().unwrap();
-    (end, PathBuf::from(String::from_utf8(name.to_vec()).unwrap()))
 }
 
 fn cases() -> Vec<Case> {
@@ -271,7 +247,7 @@ fn a_node_that_fails_and_comes_back_is_found_again() {
     session.send(key(true)).unwrap();
     terminals.drain();
     // The far end goes: the device fails, as a gadget does that was taken down.
-    let (end, near) = terminal();
+    let (end, near) = raw_terminal();
     terminals.ends[0] = end;
     terminals.bytes[0].clear();
     let mut is_down = false;

@@ -17,8 +17,7 @@ use super::source::Source as Picture;
 use crate::crypto::seal::{Sealer, SessionKey};
 use crate::media::capture::pattern::PatternSource;
 use crate::media::capture::{FramePair, Source, SourceEvent, SourceState};
-use crate::media::encode::encoders::{Candidate, Encoders};
-use crate::media::encode::{EncodeError, Encoder};
+use crate::media::encode::encoders::{Encoders, openh264};
 use crate::media::pipeline::Pipeline;
 use crate::media::wake::WakeReceiver;
 use crate::net::stream::WireBuffer;
@@ -213,27 +212,7 @@ fn send_then<T>(
 /// OpenH264 alone, which every build has; the others are looked for, as the daemon does, and left.
 fn only_openh264() -> Arc<Encoders> {
     let _ = Encoders::of_this_machine().codecs();
-    Encoders::of(vec![Arc::new(OnlyOpenH264)])
-}
-
-struct OnlyOpenH264;
-
-impl Candidate for OnlyOpenH264 {
-    fn name(&self) -> &'static str {
-        "openh264"
-    }
-
-    fn codec(&self) -> Codec {
-        Codec::H264
-    }
-
-    fn cost(&self) -> u32 {
-        100
-    }
-
-    fn open(&self, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError> {
-        Encoders::of_this_machine().open_named(self.name(), resolution)
-    }
+    Encoders::of(vec![openh264()])
 }
 
 #[cfg(test)]

@@ -3,40 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use kvmdesk::media::encode::encoders::Candidate;
+use kvmdesk::media::encode::encoders::{Candidate, openh264};
 
 use super::fakes::{AsCandidate, Counted, Fake};
 use super::*;
 
 /// What `Encoders::of` takes: openh264, and these.
 fn with(fakes: &[&Arc<Fake>]) -> Arc<Encoders> {
-    let real = Arc::new(RealH264(Encoders::of_this_machine()));
     let fakes = fakes.iter().map(|fake| Arc::new(AsCandidate((*fake).clone())) as Arc<dyn Candidate>);
-    Encoders::of(std::iter::once(real as Arc<dyn Candidate>).chain(fakes).collect())
-}
-
-/// H.264 as this machine encodes it.
-struct RealH264(Arc<Encoders>);
-
-impl Candidate for RealH264 {
-    fn name(&self) -> &'static str {
-        "openh264"
-    }
-
-    fn codec(&self) -> Codec {
-        Codec::H264
-    }
-
-    fn cost(&self) -> u32 {
-        100
-    }
-
-    fn open(
-        &self,
-        resolution: Resolution,
-    ) -> Result<Box<dyn kvmdesk::media::encode::Encoder>, kvmdesk::media::encode::EncodeError> {
-        self.0.open(Codec::H264, resolution)
-    }
+    Encoders::of(std::iter::once(openh264()).chain(fakes).collect())
 }
 
 fn decodes(codecs: &[Codec]) -> VideoRequest {

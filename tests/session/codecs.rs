@@ -10,22 +10,6 @@ use kvmdesk::peer::machine::*;
 
 use super::rig::*;
 
-fn decoding(codecs: &[Codec], prefer: i32) -> hbb::OptionMessage {
-    let can = |codec| i32::from(codecs.contains(&codec));
-    hbb::OptionMessage {
-        supported_decoding: Some(hbb::SupportedDecoding {
-            ability_vp8: can(Codec::Vp8),
-            ability_vp9: can(Codec::Vp9),
-            ability_av1: can(Codec::Av1),
-            ability_h264: can(Codec::H264),
-            ability_h265: can(Codec::H265),
-            prefer,
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
 fn encoding(codecs: &[Codec]) -> DisplayState {
     DisplayState { encodes: CodecSet::of(codecs), ..state(SIZE) }
 }

@@ -32,7 +32,7 @@ use kvmdesk::wire::message::hbb::misc::Union as Misc;
 use kvmdesk::wire::message::{decode_message, encode_message, hbb};
 use tokio::sync::watch;
 
-use super::rig::{ID, PASSWORD, SALT, frames_of, settings};
+use super::rig::{ID, PASSWORD, SALT, decoding, frames_of, settings};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -136,22 +136,6 @@ impl SessionHost for House {
     fn closed(&self, _session: u64, _reason: &CloseReason) {}
 }
 
-/// What a controller says that decodes these.
-pub fn decoding(codecs: &[Codec]) -> hbb::OptionMessage {
-    let can = |codec| i32::from(codecs.contains(&codec));
-    hbb::OptionMessage {
-        supported_decoding: Some(hbb::SupportedDecoding {
-            ability_vp8: can(Codec::Vp8),
-            ability_vp9: can(Codec::Vp9),
-            ability_av1: can(Codec::Av1),
-            ability_h264: can(Codec::H264),
-            ability_h265: can(Codec::H265),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
 /// A controller that takes note of what frames it gets.
 pub struct App {
     reader: MessageReader,
@@ -193,7 +177,7 @@ impl App {
             my_id: ID.into(),
             session_id: session,
             version: "1.4.9".into(),
-            option: Some(decoding(codecs)),
+            option: Some(decoding(codecs, 0)),
             ..Default::default()
         }))
         .await;

@@ -15,7 +15,8 @@ use kvmdesk::video::frame::Codec;
 use kvmdesk::wire::message::hbb::misc::Union as Misc;
 use tokio::sync::watch;
 
-use super::many::{App, decoding, display};
+use super::many::{App, display};
+use super::rig::decoding;
 
 /// The test card, standing still.
 fn still() -> (Pipeline, Arc<Encoders>, watch::Sender<TestCard>) {
@@ -77,7 +78,7 @@ async fn a_withdrawn_codec_gives_way_to_the_next() {
     while left.len() > 1 {
         let now = app.frames.last().unwrap().3;
         left.retain(|codec| *codec != now);
-        app.say(Misc::Option(decoding(&left))).await;
+        app.say(Misc::Option(decoding(&left, 0))).await;
         let asked = Instant::now();
         let so_far = app.frames.len();
         app.until(|app| app.frames[so_far..].iter().any(|f| f.3 != now)).await;

@@ -468,3 +468,20 @@ fn through((sealer, opener): &mut (Sealer, Opener), plain: &[u8]) -> Vec<u8> {
     sealer.seal_in_place(&mut buffer).unwrap();
     opener.open_in_place(&mut buffer).unwrap().to_vec()
 }
+
+/// What a controller says that decodes these; `prefer` as in SupportedDecoding.
+pub fn decoding(codecs: &[Codec], prefer: i32) -> hbb::OptionMessage {
+    let can = |codec| i32::from(codecs.contains(&codec));
+    hbb::OptionMessage {
+        supported_decoding: Some(hbb::SupportedDecoding {
+            ability_vp8: can(Codec::Vp8),
+            ability_vp9: can(Codec::Vp9),
+            ability_av1: can(Codec::Av1),
+            ability_h264: can(Codec::H264),
+            ability_h265: can(Codec::H265),
+            prefer,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}

@@ -7,4 +7,5 @@ pub mod controller;
 pub mod hidlog;
 pub mod link;
 pub mod procs;
+pub mod terminal;
 pub mod transcript;

@@ -122,7 +122,7 @@ impl Encoders {
         static SLOTS: OnceLock<Vec<Arc<Slot>>> = OnceLock::new();
         let slots = SLOTS.get_or_init(|| {
             // Of equal cost openh264 comes first: it needs fewer bytes than x264 for the same SSIM, and no plugin.
-            let mut candidates: Vec<Arc<dyn Candidate>> = vec![Arc::new(OpenH264Candidate)];
+            let mut candidates: Vec<Arc<dyn Candidate>> = vec![openh264()];
             #[cfg(feature = "gstreamer")]
             candidates.extend(super::gstreamer::candidates().map(|c| Arc::new(c) as Arc<dyn Candidate>));
             candidates.sort_by_key(|candidate| (!candidate.is_hardware(), candidate.cost()));
@@ -252,6 +252,11 @@ impl Encoders {
 /// Whether openh264 was built with its assembler; without, it takes 1.6 to 2 times the CPU. Built on x86, it needs
 /// `nasm`.
 pub const OPENH264_HAS_ASSEMBLER: bool = !cfg!(slow_openh264);
+
+/// OpenH264, which every build has.
+pub fn openh264() -> Arc<dyn Candidate> {
+    Arc::new(OpenH264Candidate)
+}
 
 struct OpenH264Candidate;
 
