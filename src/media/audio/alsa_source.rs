@@ -61,6 +61,10 @@ impl PcmSource for AlsaSource {
         }
     }
 
+    fn is_named(&self) -> bool {
+        matches!(self.device, AudioDevice::Named(_))
+    }
+
     fn open(&mut self) -> Result<Box<dyn Pcm>, PcmError> {
         let name = self.resolve()?;
         // What ALSA would print on standard error is kept in a buffer of this thread and goes with it.

@@ -14,6 +14,11 @@ pub trait PcmSource: Send {
     /// As configured, for people.
     fn name(&self) -> String;
 
+    /// Whether somebody named it, so that its absence is worth a warning.
+    fn is_named(&self) -> bool {
+        true
+    }
+
     /// Opens it and starts to capture.
     ///
     /// # Errors

@@ -171,7 +171,11 @@ impl Worker {
         report.notice.clone_from(&error.0);
         drop(report);
         if self.said.as_ref() != Some(&Err(error.clone())) {
-            tracing::warn!(%error, "no sound");
+            if self.said.is_some() || self.source.is_named() {
+                tracing::warn!(%error, "no sound");
+            } else {
+                tracing::info!(%error, "no sound");
+            }
             self.said = Some(Err(error));
         }
         self.retry_at = Instant::now() + self.retry_pause;
