@@ -11,6 +11,9 @@ use super::picture::I420Picture;
 use super::quality::{Quality, Work};
 use crate::video::frame::Codec;
 
+/// How often an encoder may be set up for another kind of line, which costs a key frame.
+const SET_UP_EVERY: Duration = Duration::from_secs(10);
+
 /// One encoded stream.
 pub(super) struct Lane {
     pub(super) id: LaneId,
@@ -22,6 +25,8 @@ pub(super) struct Lane {
     next_sequence: u64,
     next_frame_at: Instant,
     retry_at: Option<Instant>,
+    /// When the encoder was set up for another kind of line.
+    set_up_at: Option<Instant>,
     /// What changed since the last frame.
     damage: Option<Change>,
     quality: Quality,
@@ -71,6 +76,7 @@ impl Lane {
             next_sequence: 0,
             next_frame_at: now,
             retry_at: None,
+            set_up_at: None,
             damage: None,
             quality: Quality::default(),
             cost: None,
@@ -153,7 +159,14 @@ impl Lane {
             slot => slot.insert(encoders.open(self.codec, resolution).map_err(Failure::NotOpened)?),
         };
         // An encoder begins with a key frame, whatever for.
-        let work = if is_fresh && work != Work::CatchUp { Work::Key } else { work };
+        let mut work = if is_fresh && work != Work::CatchUp { Work::Key } else { work };
+        // Only what is large gains by it; a picture in which someone types stays as it is.
+        let is_large = work == Work::Delta(Change::Large);
+        let is_settled = self.set_up_at.is_some_and(|at| now < at + SET_UP_EVERY);
+        if is_large && !is_settled && !encoder.suits(self.line) {
+            work = Work::Key;
+            self.set_up_at = Some(now);
+        }
         let pixels = u64::from(resolution.width) * u64::from(resolution.height);
         self.quality.follow(demand::quantiser(self.demand.quality_percent), self.line, pixels);
         let is_dirty = self.damage.is_some();

@@ -21,7 +21,7 @@ use super::quality::Work;
 use super::screen::Screen;
 use super::snapshot::{Desk, Snapshot, SnapshotError};
 use super::wake::WakeReceiver;
-use crate::video::frame::EncodedFrame;
+use crate::video::frame::{CodecSet, EncodedFrame};
 use crate::video::signal::{DisplayState, SignalState};
 
 mod lanes;
@@ -61,6 +61,8 @@ pub(super) struct Worker {
     hoping_since: Option<Instant>,
     /// The encoder that failed last, and when.
     failed: Option<(&'static str, Instant)>,
+    /// What watchers may change to; its encoders are checked once the first picture is there.
+    alternatives: Option<CodecSet>,
 }
 
 /// Ends every subscription when the thread ends, for whatever reason.
@@ -76,7 +78,14 @@ impl Drop for CloseOnDrop {
 impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
         let applied = parts.source.state();
-        Self { lanes: Lanes::new(parts.max_fps), parts, applied, hoping_since: None, failed: None }
+        Self {
+            lanes: Lanes::new(parts.max_fps),
+            parts,
+            applied,
+            hoping_since: None,
+            failed: None,
+            alternatives: None,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -114,6 +123,8 @@ impl Worker {
         if !self.lanes.arrange(fanout, encoders, screen.size(), now) {
             return;
         }
+        self.alternatives =
+            Some(fanout.requests().iter().flat_map(|(_, wish)| wish.decodes.iter()).collect());
         let lanes = self.lanes.stats();
         self.meter(|meters| meters.set_lanes(lanes));
         self.show();
@@ -185,6 +196,11 @@ impl Worker {
         }
         fanout.publish(lane.id, &frame, now);
         lane.sent(&made, start, now);
+        if !frame.is_keyframe
+            && let Some(codecs) = self.alternatives.take()
+        {
+            encoders.prove_soon(codecs);
+        }
         self.lanes.worked(now - start);
         if matches!(made.work, Work::Delta(_)) && self.parts.screen.encoded(self.lanes.cost(), now) {
             tracing::info!(size = %self.parts.screen.size(), "pictures are sent at another size");

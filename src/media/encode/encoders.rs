@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::openh264::OpenH264;
-use super::{EncodeError, Encoder, self_check};
+use super::{EncodeError, Encoder, self_check, sys};
 use crate::video::format::Resolution;
 use crate::video::frame::{Codec, CodecSet};
 
@@ -89,6 +89,8 @@ struct Slot {
 pub struct Encoders {
     slots: Vec<Arc<Slot>>,
     rejected: Mutex<BTreeMap<&'static str, String>>,
+    /// Codecs that a thread was started for.
+    asked: Mutex<CodecSet>,
 }
 
 impl std::fmt::Debug for Encoders {
@@ -128,19 +130,21 @@ impl Encoders {
             candidates.sort_by_key(|candidate| (!candidate.is_hardware(), candidate.cost()));
             candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect()
         });
-        Arc::new(Self { slots: slots.clone(), rejected: Mutex::default() })
+        Self::with(slots.clone())
     }
 
     /// These, best first; each proves itself before its first use.
     pub fn checked(candidates: Vec<Arc<dyn Candidate>>) -> Arc<Self> {
-        let slots = candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect();
-        Arc::new(Self { slots, rejected: Mutex::default() })
+        Self::with(candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect())
     }
 
     /// These, best first, taken at their word.
     pub fn of(candidates: Vec<Arc<dyn Candidate>>) -> Arc<Self> {
-        let slots = candidates.into_iter().map(|candidate| Slot::new(candidate, false)).collect();
-        Arc::new(Self { slots, rejected: Mutex::default() })
+        Self::with(candidates.into_iter().map(|candidate| Slot::new(candidate, false)).collect())
+    }
+
+    fn with(slots: Vec<Arc<Slot>>) -> Arc<Self> {
+        Arc::new(Self { slots, rejected: Mutex::default(), asked: Mutex::new(CodecSet::EMPTY) })
     }
 
     fn rejected(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
@@ -211,6 +215,39 @@ impl Encoders {
     pub fn reject(&self, name: &'static str, reason: String) {
         tracing::warn!(encoder = name, reason, "an encoder is passed over");
         self.rejected().insert(name, reason);
+    }
+
+    /// Checks the best encoder of each of these codecs on a thread of its own that gives way to all others, so that a
+    /// change to another codec need not wait for it. Returns at once; what was asked for before is not begun again.
+    pub fn prove_soon(self: &Arc<Self>, codecs: CodecSet) {
+        let new = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let new: CodecSet = codecs.iter().filter(|codec| !asked.contains(*codec)).collect();
+            codecs.iter().for_each(|codec| asked.insert(codec));
+            new
+        };
+        if new.is_empty() {
+            return;
+        }
+        let encoders = self.clone();
+        let work = move || {
+            sys::give_way();
+            new.iter().for_each(|codec| encoders.prove_best(codec));
+        };
+        if let Err(error) = std::thread::Builder::new().name("media-prove".into()).spawn(work) {
+            tracing::debug!(%error, "encoders are checked when they are needed");
+        }
+    }
+
+    /// Checks candidates of a codec until one works.
+    fn prove_best(&self, codec: Codec) {
+        let slots: Vec<_> = self.usable(codec).cloned().collect();
+        for slot in slots {
+            match slot.prove() {
+                Ok(()) => return,
+                Err(reason) => self.reject(slot.candidate.name(), reason),
+            }
+        }
     }
 
     /// Checks every candidate that is there and was not checked yet; takes a second or more.
