@@ -39,8 +39,9 @@ use crate::support::controller::{Controller, LONG, Options, Union};
 use crate::support::is_strict;
 use crate::support::link::{DEVICE, Line, Quality};
 
-const SIZE: Resolution = Resolution::new(1280, 720);
+const SIZE: Resolution = Resolution::new(1920, 1080);
 const STRIDE: usize = SIZE.width as usize * 2;
+const ROWS: usize = SIZE.height as usize;
 const PORT: u16 = 5900;
 const PASSWORD: &str = "secret12";
 const SALT: &str = "a2b3c4d5";
@@ -78,15 +79,15 @@ impl Scroll {
         for _ in 0..PAGES {
             let mut page = Canvas::new(SIZE);
             for line in 0..SIZE.height / line_advance(2) {
-                let words = seed.next_text(24).replace(['a', 'e', 'i', 'o', 'u', '2', '3'], " ");
-                let more = seed.next_text(48).replace(['b', 'c', 'd', '4', '5'], " ");
+                let words = seed.next_text(36).replace(['a', 'e', 'i', 'o', 'u', '2', '3'], " ");
+                let more = seed.next_text(72).replace(['b', 'c', 'd', '4', '5'], " ");
                 let line = line * line_advance(2);
                 page.text(16, line, 2, Colour::grey(200), &format!("$ {words} {more}"));
             }
             text.extend_from_slice(page.as_frame(Instant::now()).planes[0].data);
         }
         let now = Instant::now();
-        let shown = [vec![0; STRIDE * 720], vec![0; STRIDE * 720]];
+        let shown = [vec![0; STRIDE * ROWS], vec![0; STRIDE * ROWS]];
         Self { text, shown, number: 0, captured, captured_at: now, next: now }
     }
 }
@@ -109,10 +110,10 @@ impl Source for Scroll {
     fn frame(&mut self) -> Option<FramePair<'_>> {
         self.number = self.number.wrapping_add(1);
         self.shown.swap(0, 1);
-        let rows = PAGES * 720 - 720;
+        let rows = (PAGES - 1) * ROWS;
         let from = (usize::from(self.number) * STEP % rows) * STRIDE;
         let picture = &mut self.shown[0];
-        picture.copy_from_slice(&self.text[from..from + STRIDE * 720]);
+        picture.copy_from_slice(&self.text[from..from + STRIDE * ROWS]);
         for bit in 0..BITS {
             let luma = if self.number >> bit & 1 == 1 { 235 } else { 16 };
             for row in 0..BIT {
