@@ -37,9 +37,10 @@ where
         };
         notifier.stopping();
         tracing::info!("stopping");
-        std::thread::spawn(|| {
+        let code = result.as_ref().map_or_else(|failure: &Failure| failure.code, |()| 0);
+        std::thread::spawn(move || {
             std::thread::sleep(LAST_RESORT);
-            std::process::exit(0);
+            std::process::exit(code.into());
         });
         agent.stop().await;
         result

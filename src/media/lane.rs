@@ -13,6 +13,9 @@ use crate::video::frame::Codec;
 
 /// How often an encoder may be set up for another kind of line, which costs a key frame.
 const SET_UP_EVERY: Duration = Duration::from_secs(10);
+/// What a change may take to encode for that: sparing the line takes about twice as long, and ten pictures a second should
+/// be left.
+const SPARES_UP_TO: Duration = Duration::from_millis(50);
 
 /// One encoded stream.
 pub(super) struct Lane {
@@ -163,7 +166,8 @@ impl Lane {
         // Only what is large gains by it; a picture in which someone types stays as it is.
         let is_large = work == Work::Delta(Change::Large);
         let is_settled = self.set_up_at.is_some_and(|at| now < at + SET_UP_EVERY);
-        if is_large && !is_settled && !encoder.suits(self.line) {
+        let is_fast = self.cost.is_some_and(|cost| cost <= SPARES_UP_TO);
+        if is_large && !is_settled && is_fast && !encoder.suits(self.line) {
             work = Work::Key;
             self.set_up_at = Some(now);
         }
