@@ -228,6 +228,18 @@ impl Agent {
         Ok(Self { answers, stop, tasks, displays, pipelines, sound, _lock: lock })
     }
 
+    /// Ends when a part of it ended that nobody told to, because of a fault in the program; the log says which.
+    pub async fn broken(&self) {
+        let mut ends = JoinSet::new();
+        for display in &self.displays {
+            let mut state = display.video.state();
+            ends.spawn(async move { while state.changed().await.is_ok() {} });
+        }
+        if ends.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// The ID to dial.
     pub fn id(&self) -> PeerId {
         self.answers.id()

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::agent::agent::{Agent, AgentOptions};
 use crate::agent::systemd::Notifier;
 
-use super::{Failure, UNAVAILABLE};
+use super::{Failure, SOFTWARE, UNAVAILABLE};
 
 /// A process that hangs at its end is ended this long after the signal; keys are up long before.
 const LAST_RESORT: Duration = Duration::from_millis(1900);
@@ -32,6 +32,9 @@ where
             tokio::select! {
                 result = company => result,
                 () = any(&mut signals) => Ok(()),
+                () = agent.broken() => {
+                    Err(Failure::new(SOFTWARE, "a part of kvmdesk ended by a fault of its own; start it again"))
+                }
                 () = feed_watchdog(&notifier) => Ok(()),
             }
         };

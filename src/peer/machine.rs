@@ -191,7 +191,10 @@ impl Peer {
             Input::Backlog(bytes) => self.backlog = bytes,
             Input::Sound(packet) => self.handle_sound(packet),
             Input::Screenshot { sid, png } => self.handle_screenshot(sid, png),
-            Input::VideoLost => (0..self.displays.len()).for_each(|i| self.video.lost(i, now)),
+            Input::VideoLost => {
+                self.tally.dropped.line_full += 1;
+                (0..self.displays.len()).for_each(|i| self.video.lost(i, now));
+            }
             Input::End(text) => {
                 if !text.is_empty() {
                     self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(text.to_owned())));

@@ -83,7 +83,8 @@ pub async fn run(
         (Route::Punched | Route::Relayed, false) => Opening::Insecure,
     };
     let mut states: Vec<_> = displays.iter().map(|d| d.video.state()).collect();
-    let mut healths: Vec<_> = displays.iter().map(|d| d.health.clone()).collect();
+    // All displays are one computer's, with the same hands.
+    let mut healths: Vec<_> = displays.iter().take(1).map(|d| d.health.clone()).collect();
     let seen = states.iter_mut().map(|s| *s.borrow_and_update()).collect();
     let (mut reader, writer) = arrival.stream.split();
     let outbox = Arc::new(Outbox::default());
@@ -147,7 +148,7 @@ pub async fn run(
             }
             Happened::WriterGone(Err(error)) => break drive.cut(reason_of(&error), &mut reader),
             Happened::Frame(index, Some(frame)) => drive.feed(Input::Frame { index, frame }),
-            // The pipeline is gone, so the agent stops or rebuilds it: the controller should come back.
+            // The pipeline is gone, and the agent ends with it: the controller should come back.
             Happened::Frame(_, None) => drive.feed(Input::End("")),
             Happened::State(index) => {
                 if let Some(state) = states.get_mut(index).map(|s| *s.borrow_and_update()) {
@@ -233,7 +234,7 @@ impl Drive {
         self.peer.handle_input(input, Instant::now());
     }
 
-    /// Shows the first display's trouble with its hands; the peer shows each text once.
+    /// Shows the trouble with the hands; the peer shows each text once.
     fn notice(&mut self, index: usize, healths: &mut [watch::Receiver<HidHealth>]) {
         if let Some(health) = healths.get_mut(index) {
             let notice = health.borrow_and_update().notice.clone();

@@ -1,13 +1,18 @@
 //! The encoders that this machine may have, best first, and which of them may be used: each proves itself before its
-//! first use, what fails is passed over.
+//! first use, what fails is passed over for a while.
+#![allow(clippy::disallowed_methods, reason = "an edge: how long something is passed over is real time")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::openh264::OpenH264;
 use super::{EncodeError, Encoder, self_check, sys};
 use crate::video::format::Resolution;
 use crate::video::frame::{Codec, CodecSet};
+
+/// A device may have been busy, or memory short: what failed in use gets another try after this time.
+const PASSED_OVER: Duration = Duration::from_secs(600);
 
 /// One way to encode.
 pub trait Candidate: Send + Sync {
@@ -88,7 +93,8 @@ struct Slot {
 /// The candidates of a machine and what is known of them.
 pub struct Encoders {
     slots: Vec<Arc<Slot>>,
-    rejected: Mutex<BTreeMap<&'static str, String>>,
+    /// What failed in use: why, and until when it is passed over.
+    rejected: Mutex<BTreeMap<&'static str, (String, Instant)>>,
     /// Codecs that a thread was started for.
     asked: Mutex<CodecSet>,
 }
@@ -147,8 +153,14 @@ impl Encoders {
         Arc::new(Self { slots, rejected: Mutex::default(), asked: Mutex::new(CodecSet::EMPTY) })
     }
 
-    fn rejected(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.rejected.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is passed over now.
+    fn rejected(&self) -> MutexGuard<'_, BTreeMap<&'static str, (String, Instant)>> {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rejected.is_empty() {
+            let now = Instant::now();
+            rejected.retain(|_, (_, until)| now < *until);
+        }
+        rejected
     }
 
     /// Those of a codec that may work, best first.
@@ -211,10 +223,10 @@ impl Encoders {
         })
     }
 
-    /// A candidate failed in use: it is passed over from now on.
+    /// A candidate failed in use: it is passed over for ten minutes.
     pub fn reject(&self, name: &'static str, reason: String) {
         tracing::warn!(encoder = name, reason, "an encoder is passed over");
-        self.rejected().insert(name, reason);
+        self.rejected().insert(name, (reason, Instant::now() + PASSED_OVER));
     }
 
     /// Checks the best encoder of each of these codecs on a thread of its own that gives way to all others, so that a
@@ -267,7 +279,7 @@ impl Encoders {
                 return CandidateState::NotThere;
             }
             match (rejected.get(slot.candidate.name()), slot.proof.get()) {
-                (Some(reason), _) | (None, Some(Err(reason))) => {
+                (Some((reason, _)), _) | (None, Some(Err(reason))) => {
                     CandidateState::Rejected { reason: reason.clone() }
                 }
                 (None, Some(Ok(note))) => CandidateState::Proven { note: note.clone() },

@@ -1,8 +1,9 @@
 //! The scheduler's interface (sched(7)).
 #![allow(unsafe_code)]
 
-/// How far behind all others; 19 is the most (kernel: `setpriority(2)`).
-const NICE: libc::c_int = 19;
+/// How far behind all others, up to 19 (kernel: `setpriority(2)`). So far that it takes a quarter of a core that is full:
+/// whoever comes to need the same encoder waits for it.
+const NICE: libc::c_int = 5;
 
 /// Lets every other thread go before the calling one. On Linux the niceness belongs to the thread, and those that it
 /// starts inherit it.
