@@ -94,6 +94,7 @@ impl Worker {
             self.answer_late_snapshots(now);
             let snapshot_until = self.parts.desk.first_until();
             let fps = demand::capture_fps(self.lanes.fps().chain(snapshot_until.map(|_| SNAPSHOT_FPS)));
+            self.parts.source.set_wish(self.parts.screen.wish());
             self.parts.source.set_awake(fps.is_some());
             let is_hoping = fps.is_some() && self.parts.source.state().signal == SignalState::Active;
             self.hoping_since = is_hoping.then(|| self.hoping_since.unwrap_or(now));
@@ -187,7 +188,6 @@ impl Worker {
         lane.sent(&made, start, now);
         self.lanes.worked(now - start);
         if matches!(made.work, Work::Delta(_)) && self.parts.screen.encoded(self.lanes.cost(), now) {
-            tracing::info!(size = %self.parts.screen.size(), "pictures are sent at another size");
             self.lanes.mark(Change::Large);
             self.show();
         }
@@ -223,6 +223,7 @@ impl Worker {
     /// Brings the picture up to date with the source's newest frame.
     fn take_frame(&mut self) {
         let Parts { source, screen, desk, .. } = &mut self.parts;
+        let original = source.state().resolution;
         let Some(pair) = source.frame() else { return };
         let waiting = desk.take();
         if !waiting.is_empty() {
@@ -233,7 +234,7 @@ impl Worker {
             }
         }
         let captured_at = pair.current.captured_at;
-        let result = screen.take(&pair, Instant::now());
+        let result = screen.take(&pair, original.unwrap_or(pair.current.resolution), Instant::now());
         let after = captured_at.elapsed();
         let is_changed = matches!(result, Ok(Some(_)));
         self.meter(|meters| meters.captured(is_changed, after));
@@ -302,7 +303,13 @@ impl Worker {
 
     fn show(&self) {
         let shown = self.parts.screen.display_state(&self.parts.encoders);
-        self.parts.display.send_if_modified(|state| std::mem::replace(state, shown) != shown);
+        self.parts.display.send_if_modified(|state| {
+            let before = std::mem::replace(state, shown);
+            if before.resolution != shown.resolution {
+                tracing::info!(size = %shown.resolution, captured = %shown.original_resolution, "pictures are sent at another size");
+            }
+            before != shown
+        });
     }
 
     fn meter<T>(&self, change: impl FnOnce(&mut Meters) -> T) -> T {

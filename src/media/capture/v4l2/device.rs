@@ -21,6 +21,8 @@ pub struct Kernel {
     settings: V4l2Settings,
     finder: Finder,
     open: Option<Open>,
+    /// Frames need not be larger.
+    wish: Option<Resolution>,
     /// What could not be used and why, of the signal at hand.
     passed_over: Vec<PassedOver>,
     /// Why the configured EDID is not shown.
@@ -54,7 +56,7 @@ impl Kernel {
     /// The device is opened later.
     pub fn new(settings: V4l2Settings) -> Self {
         let finder = Finder::new(settings.device.clone());
-        Self { settings, finder, open: None, passed_over: Vec::new(), edid_fault: None }
+        Self { settings, finder, open: None, wish: None, passed_over: Vec::new(), edid_fault: None }
     }
 
     /// The descriptor to poll, if there is one.
@@ -176,11 +178,21 @@ impl Kernel {
                 );
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             };
-            match open.set(&mode) {
+            let is_smaller = open.smaller_set().is_some();
+            let set = open.set(&mode).and_then(|format| match format.resolution {
+                size if is_smaller && size != mode.size => {
+                    Err(io::Error::other(format!("the driver sets {size} instead of {}", mode.size)))
+                }
+                _ => Ok(format),
+            });
+            match set {
                 Ok(format) => {
                     tracing::info!(format = %PassedOver::name_of(format.fourcc), size = %format.resolution, "capture format");
                     open.format = Some((format, mode.pixels));
-                    return Ok(format.resolution);
+                    if !is_smaller {
+                        open.whole = Some(Mode { size: format.resolution, ..mode });
+                    }
+                    return Ok(open.signal_size(format.resolution));
                 }
                 Err(error) if is_of_device(&error) => return Err(error),
                 Err(error) => {
@@ -260,16 +272,33 @@ impl Hardware for Kernel {
         hdmi::power_present(self.fd()?)
     }
 
+    fn set_wish(&mut self, wish: Option<Resolution>) -> bool {
+        if std::mem::replace(&mut self.wish, wish) == wish {
+            return false;
+        }
+        let is_set = |open: &&Open| open.format.is_some();
+        self.open
+            .as_ref()
+            .filter(is_set)
+            .is_some_and(|open| open.smaller(&open.modes, wish) != open.smaller_set())
+    }
+
     fn configure(&mut self) -> io::Result<Resolution> {
-        let formats = self.settings.formats.clone();
+        let (formats, wish) = (self.settings.formats.clone(), self.wish);
         let open = self.device()?;
         open.format = None;
         if let Some(timings) = open.timings.filter(|_| open.has_timings) {
             hdmi::set_timings(open.fd(), &timings)?;
             open.set_timings = Some(timings);
         }
-        let (modes, passed_over) = open.modes(&formats)?;
-        (open.modes, open.at) = (modes, 0);
+        let (mut modes, passed_over) = open.modes(&formats)?;
+        let smaller = open.smaller(&modes, wish);
+        if let Some(smaller) = smaller {
+            open.whole = open.whole.or(modes.first().copied());
+            modes.retain(|mode| *mode != smaller);
+            modes.insert(0, smaller);
+        }
+        (open.modes, open.at, open.has_smaller) = (modes, 0, smaller.is_some());
         for one in &passed_over {
             tracing::debug!(format = %one.name(), reason = one.reason, "a format is passed over");
         }
@@ -292,7 +321,7 @@ impl Hardware for Kernel {
             match Stream::start(open.device.handle(), open.api, format, pixels) {
                 Ok(stream) => {
                     open.stream = Some(stream);
-                    return Ok(format.resolution);
+                    return Ok(open.signal_size(format.resolution));
                 }
                 Err(error) if is_of_device(&error) => return Err(error),
                 Err(error) => {

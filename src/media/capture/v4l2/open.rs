@@ -31,6 +31,10 @@ pub(super) struct Open {
     /// What may be tried, best first; the one that is set is `at`.
     pub(super) modes: Vec<Mode>,
     pub(super) at: usize,
+    /// The mode of the largest pictures, with the size that it really gave if it was set once.
+    pub(super) whole: Option<Mode>,
+    /// The first of `modes` is a smaller one, tried before the others because no more is wished.
+    pub(super) has_smaller: bool,
     pub(super) format: Option<(DriverFormat, PixelFormat)>,
     /// What a hot-plug pulse shows again.
     pub(super) edid: Option<Vec<u8>>,
@@ -78,6 +82,8 @@ impl Open {
             set_timings: None,
             modes: Vec::new(),
             at: 0,
+            whole: None,
+            has_smaller: false,
             format: None,
             edid: None,
             is_unplugged: false,
@@ -87,6 +93,24 @@ impl Open {
 
     pub(super) fn fd(&self) -> RawFd {
         self.device.handle().fd()
+    }
+
+    /// The smaller mode that is set, if it is one.
+    pub(super) fn smaller_set(&self) -> Option<Mode> {
+        self.modes.first().filter(|_| self.has_smaller && self.at == 0).copied()
+    }
+
+    /// The mode for pictures that need not be larger than `wish`, if there is a smaller one than usual. Only of USB
+    /// grabbers it is known that their smaller modes show all of the signal.
+    pub(super) fn smaller(&self, modes: &[Mode], wish: Option<Resolution>) -> Option<Mode> {
+        let is_grabber = !self.has_timings && self.capability.driver == "uvcvideo";
+        let whole = self.whole.as_ref().or(modes.first())?;
+        choose::smaller(modes, whole, wish.filter(|_| is_grabber)?)
+    }
+
+    /// The size of the signal, as far as it is known, when pictures of the size `captured` come.
+    pub(super) fn signal_size(&self, captured: Resolution) -> Resolution {
+        self.whole.map_or(captured, |whole| whole.size)
     }
 
     pub(super) fn plug(&mut self, is_plugged: bool) -> io::Result<()> {
