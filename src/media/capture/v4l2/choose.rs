@@ -66,6 +66,12 @@ pub fn order(modes: Vec<Mode>, formats: &[PixelFormat], is_strict: bool) -> Vec<
     kept
 }
 
+/// Whether smaller modes show the whole signal: of USB grabbers it is known; where there are timings there are none, and
+/// cameras may cut off the rest.
+pub fn scales(driver: &str, has_timings: bool) -> bool {
+    driver == "uvcvideo" && !has_timings
+}
+
 /// The mode that gives pictures of the size `wish`, or larger ones but with the fewest pixels, of the same signal as
 /// `whole`, best first in `modes`. `None` if that is `whole` itself: of a JPEG as it is half of its size costs little,
 /// so that only a mode of just the wished size is better.

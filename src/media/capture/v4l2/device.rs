@@ -6,13 +6,15 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use super::V4l2Settings;
-use super::choose::Mode;
+use super::choose::{self, Mode};
 use super::find::Finder;
 use super::open::{Open, open_first};
 use super::receiver::Hardware;
 use super::stream::{Stream, pixels_of};
 use super::sys::{self, hdmi};
 use crate::media::capture::PassedOver;
+use crate::media::pipeline::MaxSize;
+use crate::media::scale::SizeBudget;
 use crate::video::edid::{BLOCK, Edid};
 use crate::video::format::{PixelFormat, Resolution};
 
@@ -50,6 +52,18 @@ pub struct DeviceFacts {
     pub passed_over: Vec<PassedOver>,
     /// The EDID that the computer is shown, if it can be read.
     pub edid: Option<Edid>,
+}
+
+impl DeviceFacts {
+    /// The mode that is tried first while pictures are sent as [`MaxSize`] says; `None` if there is none.
+    pub fn first_mode(&self, max_size: MaxSize) -> Option<Mode> {
+        let whole = self.modes.first()?;
+        let wish = SizeBudget::new(max_size).size(whole.size);
+        let smaller = choose::scales(&self.driver, self.signal.is_some())
+            .then(|| choose::smaller(&self.modes, whole, wish))
+            .flatten();
+        smaller.or(Some(*whole))
+    }
 }
 
 impl Kernel {

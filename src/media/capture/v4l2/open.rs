@@ -100,12 +100,11 @@ impl Open {
         self.modes.first().filter(|_| self.has_smaller && self.at == 0).copied()
     }
 
-    /// The mode for pictures that need not be larger than `wish`, if there is a smaller one than usual. Only of USB
-    /// grabbers it is known that their smaller modes show all of the signal.
+    /// The mode for pictures that need not be larger than `wish`, if there is a smaller one than usual.
     pub(super) fn smaller(&self, modes: &[Mode], wish: Option<Resolution>) -> Option<Mode> {
-        let is_grabber = !self.has_timings && self.capability.driver == "uvcvideo";
         let whole = self.whole.as_ref().or(modes.first())?;
-        choose::smaller(modes, whole, wish.filter(|_| is_grabber)?)
+        let wish = wish.filter(|_| choose::scales(&self.capability.driver, self.has_timings))?;
+        choose::smaller(modes, whole, wish)
     }
 
     /// The size of the signal, as far as it is known, when pictures of the size `captured` come.
