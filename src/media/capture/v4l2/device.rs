@@ -10,6 +10,7 @@ use super::choose::{self, Mode};
 use super::find::Finder;
 use super::open::{Open, open_first};
 use super::receiver::Hardware;
+use super::stick::Believed;
 use super::stream::{Stream, pixels_of};
 use super::sys::{self, hdmi};
 use crate::media::capture::PassedOver;
@@ -25,6 +26,8 @@ pub struct Kernel {
     open: Option<Open>,
     /// Frames need not be larger.
     wish: Option<Resolution>,
+    /// What may be believed of the stick, if the device is one.
+    believed: Believed,
     /// What could not be used and why, of the signal at hand.
     passed_over: Vec<PassedOver>,
     /// Why the configured EDID is not shown.
@@ -70,7 +73,8 @@ impl Kernel {
     /// The device is opened later.
     pub fn new(settings: V4l2Settings) -> Self {
         let finder = Finder::new(settings.device.clone());
-        Self { settings, finder, open: None, wish: None, passed_over: Vec::new(), edid_fault: None }
+        let believed = Believed::default();
+        Self { settings, finder, open: None, wish: None, believed, passed_over: Vec::new(), edid_fault: None }
     }
 
     /// The descriptor to poll, if there is one.
@@ -116,7 +120,7 @@ impl Kernel {
     /// If it cannot be opened.
     pub fn facts(&mut self) -> io::Result<DeviceFacts> {
         let formats = &self.settings.formats;
-        let mut open = open_first(&self.finder)?;
+        let mut open = open_first(&self.finder, self.believed)?;
         let signal = match hdmi::query_timings(open.fd()) {
             Ok(timings) => {
                 open.timings = Some(timings);
@@ -238,7 +242,7 @@ fn is_of_device(error: &io::Error) -> bool {
 
 impl Hardware for Kernel {
     fn open(&mut self) -> io::Result<()> {
-        let open = open_first(&self.finder)?;
+        let open = open_first(&self.finder, self.believed)?;
         self.finder.take(&open.capability);
         tracing::info!(device = %open.path.display(), card = open.capability.card, api = ?open.api, "capture device opened");
         self.open = Some(open);
@@ -247,7 +251,8 @@ impl Hardware for Kernel {
     }
 
     fn close(&mut self) {
-        self.open = None;
+        let stick = self.open.take().and_then(|open| open.stick.as_ref().map(|stick| stick.believed()));
+        self.believed = stick.unwrap_or(self.believed);
     }
 
     fn query(&mut self) -> io::Result<Option<Resolution>> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::choose::{self, Mode};
 use super::find::Finder;
-use super::stick::Stick;
+use super::stick::{Believed, Stick};
 use super::stream::{Stream, pixels_of};
 use super::sys::hdmi::Timings;
 use super::sys::{self, Api, Capability, DriverFormat, hdmi};
@@ -42,11 +42,12 @@ pub(super) struct Open {
     pub(super) stick: Option<Stick>,
 }
 
-/// Opens the first node that is the device; with none of them, the configured one whatever it is.
-pub(super) fn open_first(finder: &Finder) -> io::Result<Open> {
+/// Opens the first node that is the device; with none of them, the configured one whatever it is. `believed`: of the
+/// stick, if it is one and was open before.
+pub(super) fn open_first(finder: &Finder, believed: Believed) -> io::Result<Open> {
     let mut first = None;
     for path in finder.candidates() {
-        match Open::at(&path) {
+        match Open::at(&path, believed) {
             Ok(open) if finder.is_it(&open.capability) => return Ok(open),
             other => {
                 first.get_or_insert(other);
@@ -57,7 +58,7 @@ pub(super) fn open_first(finder: &Finder) -> io::Result<Open> {
 }
 
 impl Open {
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub(super) fn at(path: &Path, believed: Believed) -> io::Result<Self> {
         if path.as_os_str().as_bytes().contains(&0) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the device's path holds a zero byte"));
         }
@@ -87,7 +88,7 @@ impl Open {
             format: None,
             edid: None,
             is_unplugged: false,
-            stick: Stick::beside(path),
+            stick: Stick::beside(path, believed),
         })
     }
 
