@@ -9,6 +9,10 @@ const ENOUGH: u32 = 15;
 const MOST_FPS: u32 = 60;
 /// Larger modes of devices that scale are not asked for.
 const LARGEST: Resolution = Resolution::new(1920, 1080);
+/// No picture is wider or higher, nor has more pixels than 8K: what a device says of its size decides how much memory is
+/// taken for it.
+const MOST: Resolution = Resolution::new(8192, 8192);
+const MOST_PIXELS: u64 = 7680 * 4320;
 /// Most modes that are tried.
 const MOST_TRIED: usize = 64;
 
@@ -42,12 +46,13 @@ pub fn order(modes: Vec<Mode>, formats: &[PixelFormat], is_strict: bool) -> Vec<
     let has_fitting = modes.iter().any(|mode| is_fitting(mode.size));
     let mut modes: Vec<_> = modes
         .into_iter()
-        .filter(|mode| place(mode).is_some() && (is_fitting(mode.size) || !has_fitting))
+        .filter(|mode| place(mode).is_some() && is_sane(mode.size))
+        .filter(|mode| is_fitting(mode.size) || !has_fitting)
         .enumerate()
         .collect();
     modes.sort_by_key(|(number, mode)| {
         let is_slow = mode.fps().is_some_and(|fps| fps < ENOUGH);
-        let smallness = u64::MAX - u64::from(mode.size.width) * u64::from(mode.size.height);
+        let smallness = u64::MAX - area(mode.size);
         let fps = mode.fps().map_or(ENOUGH, |fps| if fps > MOST_FPS { 1 } else { fps });
         let slowness = u32::MAX - fps;
         let (place, is_jpeg) = (place(mode), mode.pixels == PixelFormat::Mjpeg);
@@ -66,6 +71,15 @@ pub fn order(modes: Vec<Mode>, formats: &[PixelFormat], is_strict: bool) -> Vec<
     kept
 }
 
+/// Whether pictures of this size are taken at all.
+pub fn is_sane(size: Resolution) -> bool {
+    size.fits_into(MOST) && (1..=MOST_PIXELS).contains(&area(size))
+}
+
+fn area(size: Resolution) -> u64 {
+    u64::from(size.width) * u64::from(size.height)
+}
+
 /// Whether smaller modes show the whole signal: of USB grabbers it is known; where there are timings there are none, and
 /// cameras may cut off the rest.
 pub fn scales(driver: &str, has_timings: bool) -> bool {
@@ -76,7 +90,6 @@ pub fn scales(driver: &str, has_timings: bool) -> bool {
 /// `whole`, best first in `modes`. `None` if that is `whole` itself: of a JPEG as it is half of its size costs little,
 /// so that only a mode of just the wished size is better.
 pub fn smaller(modes: &[Mode], whole: &Mode, wish: Resolution) -> Option<Mode> {
-    let area = |size: Resolution| u64::from(size.width) * u64::from(size.height);
     // One that is off by less than a hundredth is rounded, not cut or drawn out.
     let shape = |size: Resolution, other: Resolution| u64::from(size.width) * u64::from(other.height);
     let is_same_shape = |size: Resolution| {
@@ -176,6 +189,11 @@ mod tests {
         let modes = [mode(PixelFormat::Uyvy, 2560, 1440, 0), mode(PixelFormat::Nv12, 2560, 1440, 0)];
         assert_eq!(best(&modes, &PixelFormat::ALL, false), modes[1]);
         assert_eq!(order(vec![], &PixelFormat::ALL, false), []);
+        let mad = [(65_535, 65_535), (65_535, 2), (8192, 8192), (0, 1080)];
+        let mad = mad.map(|(width, height)| mode(PixelFormat::Mjpeg, width, height, 30));
+        assert_eq!(order(mad.to_vec(), &PixelFormat::ALL, false), [], "no memory is taken for these");
+        let large = mode(PixelFormat::Mjpeg, 7680, 4320, 30);
+        assert_eq!(best(&[mad[0], large], &PixelFormat::ALL, false), large);
         let split = Mode { fourcc: *b"NM12", ..modes[1] };
         assert_eq!(
             best(&[modes[1], split], &PixelFormat::ALL, false),

@@ -265,6 +265,9 @@ impl Hardware for Kernel {
             return sys::get_format(open.fd(), open.api).map(|_| None);
         }
         match hdmi::query_timings(open.fd()) {
+            Ok(timings) if !choose::is_sane(timings.resolution()) => {
+                Err(io::Error::from_raw_os_error(libc::ERANGE))
+            }
             Ok(timings) => {
                 open.timings = Some(timings);
                 Ok(Some(timings.resolution()))

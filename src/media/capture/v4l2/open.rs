@@ -181,6 +181,9 @@ impl Open {
             let text = format!("the driver sets {} instead", PassedOver::name_of(format.fourcc));
             return Err(io::Error::other(text));
         }
+        if !choose::is_sane(format.resolution) {
+            return Err(io::Error::other(format!("pictures of {} are not taken", format.resolution)));
+        }
         if !is_sized {
             let text = format!("the driver sets {} where the signal is {}", format.resolution, mode.size);
             return Err(io::Error::other(text));
