@@ -32,8 +32,9 @@ pub enum ConvertError {
     Jpeg(#[from] JpegError),
 }
 
-/// The size at which a frame of `format` and `captured` can be decoded for a fraction of the work: a JPEG at half of
-/// it, because its decoder leaves out what only the finer pixels need. Even.
+/// The size at which a frame of `format` and `captured` can be decoded for less work: a JPEG at half of it, because its
+/// decoder leaves out what only the finer pixels need, and all that follows has a quarter of the pixels. Even. Decoding
+/// alone takes 0.45 to 0.6 of the whole for a desktop (115 kB at 1080p), 0.86 for one full of text (700 kB).
 pub fn half_size(format: PixelFormat, captured: Resolution) -> Option<Resolution> {
     let half = Resolution::new(captured.width.div_ceil(2), captured.height.div_ceil(2)).to_even();
     (format == PixelFormat::Mjpeg && half.width > 0 && half.height > 0).then_some(half)
