@@ -102,6 +102,7 @@ impl Worker {
             self.answer_late_snapshots(now);
             let snapshot_until = self.parts.desk.first_until();
             let is_wanted = !self.lanes.is_empty() || snapshot_until.is_some();
+            self.parts.source.set_wish(self.parts.screen.wish());
             self.parts.source.set_awake(is_wanted);
             let is_hoping = is_wanted && self.parts.source.state().signal == SignalState::Active;
             self.hoping_since = is_hoping.then(|| self.hoping_since.unwrap_or(now));
@@ -212,7 +213,6 @@ impl Worker {
         }
         self.lanes.worked(now - start);
         if matches!(made.work, Work::Delta(_)) && self.parts.screen.encoded(self.lanes.cost(now), now) {
-            tracing::info!(size = %self.parts.screen.size(), "pictures are sent at another size");
             self.lanes.mark(Change::Large);
             self.show();
         }
@@ -248,6 +248,7 @@ impl Worker {
     /// Brings the picture up to date with the source's newest frame.
     fn take_frame(&mut self) {
         let Parts { source, screen, desk, .. } = &mut self.parts;
+        let original = source.state().resolution;
         let Some(pair) = source.frame() else { return };
         // A frame that cannot be converted is no picture; the next one may be.
         if desk.first_until().is_some()
@@ -256,7 +257,7 @@ impl Worker {
             desk.take().into_iter().for_each(|waiting| waiting.answer(Ok(snapshot.clone())));
         }
         let captured_at = pair.current.captured_at;
-        let result = screen.take(&pair, Instant::now());
+        let result = screen.take(&pair, original.unwrap_or(pair.current.resolution), Instant::now());
         let after = captured_at.elapsed();
         let is_changed = matches!(result, Ok(Some(_)));
         self.meter(|meters| meters.captured(is_changed, after));
@@ -325,7 +326,13 @@ impl Worker {
 
     fn show(&self) {
         let shown = self.parts.screen.display_state(&self.parts.encoders);
-        self.parts.display.send_if_modified(|state| std::mem::replace(state, shown) != shown);
+        self.parts.display.send_if_modified(|state| {
+            let before = std::mem::replace(state, shown);
+            if before.resolution != shown.resolution {
+                tracing::info!(size = %shown.resolution, captured = %shown.original_resolution, "pictures are sent at another size");
+            }
+            before != shown
+        });
     }
 
     fn meter<T>(&self, change: impl FnOnce(&mut Meters) -> T) -> T {

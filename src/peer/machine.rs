@@ -110,7 +110,7 @@ impl Peer {
         Self::with_sound(settings, opening, controller, displays, vec![], now, seed)
     }
 
-    /// As [`Peer::new`]; `sound` says for each display whether sound comes with its picture.
+    /// As [`Peer::new`]; `sound` says for each display whether sound comes with its picture now.
     pub fn with_sound(
         settings: PeerSettings,
         opening: Opening,
@@ -190,6 +190,7 @@ impl Peer {
             Input::HidNotice(text) => self.handle_notice(text),
             Input::Backlog(bytes) => self.backlog = bytes,
             Input::Sound(packet) => self.handle_sound(packet),
+            Input::SoundThere { index, is_there } => self.handle_sound_there(index, is_there),
             Input::Screenshot { sid, png } => self.handle_screenshot(sid, png),
             Input::VideoLost => {
                 self.tally.dropped.line_full += 1;

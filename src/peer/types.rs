@@ -115,6 +115,13 @@ pub enum Input<'a> {
     Backlog(usize),
     /// A packet of the sound that was asked for.
     Sound(EncodedAudio),
+    /// A display's sound device came or went.
+    SoundThere {
+        /// Display index, from 0.
+        index: usize,
+        /// Whether there is sound with its picture now.
+        is_there: bool,
+    },
     /// The answer to [`Event::ScreenshotWanted`].
     Screenshot {
         /// As it was asked for.

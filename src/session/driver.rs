@@ -91,7 +91,10 @@ pub async fn run(
     let mut writing = Writing(tokio::spawn(write_all(writer, outbox.clone())));
     let (end_sender, mut end) = watch::channel(None);
     let now = Instant::now();
-    let sound = displays.iter().map(|d| d.audio.is_some()).collect();
+    let mut presences: Vec<_> =
+        displays.iter().map(|d| d.audio.as_ref().map(AudioHandle::presence)).collect();
+    let is_there = |presence: &mut watch::Receiver<bool>| *presence.borrow_and_update();
+    let sound = presences.iter_mut().map(|presence| presence.as_mut().is_some_and(is_there)).collect();
     let controller = arrival.controller;
     let mut drive = Drive {
         session,
@@ -131,6 +134,9 @@ pub async fn run(
                 Happened::Health(index)
             }
             packet = next_sound(&mut drive.sound) => Happened::Sound(packet),
+            (index, _) = first(presences.iter_mut().enumerate().filter_map(|(index, presence)| {
+                Some((index, boxed(changed(presence.as_mut()?))))
+            })) => Happened::SoundThere(index),
             shot = next_shot(&mut drive.shots) => Happened::Shot(shot),
             () = drive.outbox.drained() => Happened::Drained,
             () = tokio::time::sleep_until(at.into()) => Happened::Due,
@@ -158,6 +164,12 @@ pub async fn run(
             Happened::Health(index) => drive.notice(index, &mut healths),
             Happened::Sound(Some(packet)) => drive.feed(Input::Sound(packet)),
             Happened::Sound(None) => drive.sound = None,
+            Happened::SoundThere(index) => {
+                if let Some(Some(presence)) = presences.get_mut(index) {
+                    let is_there = *presence.borrow_and_update();
+                    drive.feed(Input::SoundThere { index, is_there });
+                }
+            }
             Happened::Shot(Shot { sid, png }) => drive.feed(Input::Screenshot { sid: &sid, png }),
             Happened::Drained => {}
             Happened::Due => {
@@ -205,6 +217,8 @@ enum Happened {
     State(usize),
     Health(usize),
     Sound(Option<EncodedAudio>),
+    /// A display's sound device came or went.
+    SoundThere(usize),
     Shot(Shot),
     /// Nothing waits to go out any more.
     Drained,
