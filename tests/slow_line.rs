@@ -25,7 +25,9 @@ use kvmdesk::media::pipeline::{MaxSize, Pipeline};
 use kvmdesk::media::wake::WakeReceiver;
 use kvmdesk::net::stream::{Arrival, MessageStream, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
-use kvmdesk::peer::machine::{AnnouncedPlatform, CloseReason, LocalPointer, PeerSettings, TargetOs};
+use kvmdesk::peer::machine::{
+    AnnouncedPlatform, CloseReason, KeyboardSettings, LocalPointer, PeerSettings, TargetOs,
+};
 use kvmdesk::session::driver::{Display, SessionHost, run};
 use kvmdesk::session::stats::SessionStats;
 use kvmdesk::video::format::{PixelFormat, Resolution};
@@ -170,6 +172,7 @@ fn settings() -> PeerSettings {
         hostname: "desk".into(),
         username: "kvm".into(),
         local_pointer: LocalPointer::Auto,
+        keyboard: KeyboardSettings::default(),
     }
 }
 
