@@ -149,7 +149,7 @@ impl SessionHost for Door {
     }
     fn logged_in(&self, _session: u64, _attempt: &LoginAttempt, _end: watch::Sender<Option<String>>) {}
     fn noticed(&self, _session: u64, what: &InputEvent) {
-        if matches!(what, InputEvent::Key { is_down: true, .. }) {
+        if matches!(what, InputEvent::Key { is_down: true, .. } | InputEvent::Tap { .. }) {
             self.keys.lock().unwrap().push(Instant::now());
         }
     }

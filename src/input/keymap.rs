@@ -245,7 +245,6 @@ pub const POSITIONS: &[Position] = &[
     row("Find", 0x7E, 0, 144, NO),
     row("KpLeftParen", 0xB6, 0, 187, NO),
     row("KpRightParen", 0xB7, 0, 188, NO),
-    row("KpPlusMinus", 0xD7, 0, 126, NO),
 ];
 
 /// What the key with this code does. The table is searched from its begin.
