@@ -21,7 +21,7 @@ const MAX_MOVES: usize = 16 * 1024;
 
 /// How much of a session waits, known to both ends of the channel without a lock.
 #[derive(Debug, Default)]
-pub(super) struct Gauge {
+pub struct Gauge {
     events: AtomicUsize,
     text: AtomicUsize,
     cuts: AtomicUsize,
@@ -29,7 +29,10 @@ pub(super) struct Gauge {
 
 impl Gauge {
     /// Counts an event in, or refuses it.
-    pub(super) fn admit(&self, event: &InputEvent) -> Result<(), QueueFull> {
+    ///
+    /// # Errors
+    /// [`QueueFull`] for what would make the session wait too long.
+    pub fn admit(&self, event: &InputEvent) -> Result<(), QueueFull> {
         let waiting = self.events.load(Ordering::Relaxed);
         let text = match event {
             InputEvent::Text(text) => text.len(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// earliest (Linux' default, Windows' shortest), and a typist holds one for about 100 ms.
 pub const LATE: Duration = Duration::from_millis(100);
 /// While a key that types is held, a ping goes out this often.
-pub const PROVE_EVERY: Duration = Duration::from_millis(50);
+pub const PROVE_EVERY: Duration = Duration::from_millis(25);
 /// So long an echo is remembered, in parts of a second.
 const WINDOW: Duration = Duration::from_secs(10);
 const PART: Duration = Duration::from_millis(500);

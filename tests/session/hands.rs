@@ -160,7 +160,7 @@ fn a_key_that_types_is_held_only_while_the_line_is_proven() {
     rig.seconds(60);
     assert_eq!(rig.take_hands(), [down(K::RETURN_ENTER)]);
     let pings = rig.take_seen().iter().filter(|m| matches!(m, Union::TestDelay(_))).count();
-    assert!((1100..=1260).contains(&pings), "{pings} pings in 60 s: one each 50 ms, and the usual");
+    assert!((2300..=2500).contains(&pings), "{pings} pings in 60 s: one each 25 ms, and the usual");
     rig.map(enter, false);
     rig.take_hands();
     rig.seconds(1);

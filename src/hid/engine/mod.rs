@@ -28,7 +28,7 @@ const KEYBOARD: usize = 0;
 
 /// What the thread is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub enum Deed {
     /// Write this report and call [`Engine::wrote`].
     Write(Report),
     /// Close and open the devices and call [`Engine::reopened`].
@@ -48,7 +48,7 @@ enum Host {
 
 /// The decisions of one writer.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub struct Engine {
     state: ReportState,
     typist: Result<Typist, String>,
     /// What helps when the device fails.
@@ -71,7 +71,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// `is_greeting`: the target may still see keys down that an earlier process pressed, so lift them first.
-    pub(super) fn new(typist: Result<Typist, String>, is_greeting: bool) -> Self {
+    pub fn new(typist: Result<Typist, String>, is_greeting: bool) -> Self {
         let mut engine = Self {
             state: ReportState::default(),
             typist,
@@ -118,12 +118,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
+    /// A session begins; its events are counted in by `gauge`.
+    pub fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
         self.sessions.insert(owner, Work::new(gauge));
     }
 
     /// The session is over: its text stops, a few clicks are still made, then what it holds goes up.
-    pub(super) fn close(&mut self, owner: OwnerId) {
+    pub fn close(&mut self, owner: OwnerId) {
         if let Some(work) = self.sessions.get_mut(&owner) {
             work.stop_text();
             work.is_closing = true;
@@ -158,7 +159,7 @@ impl Engine {
     }
 
     /// Queues an event of a session that is open.
-    pub(super) fn push(&mut self, owner: OwnerId, event: InputEvent, now: Instant) {
+    pub fn push(&mut self, owner: OwnerId, event: InputEvent, now: Instant) {
         let Some(work) = self.sessions.get_mut(&owner) else { return };
         if event == InputEvent::ReleaseAll {
             work.stop_text();
@@ -187,13 +188,13 @@ impl Engine {
     }
 
     /// The target set its LEDs.
-    pub(super) fn set_leds(&mut self, leds: LedState) {
+    pub fn set_leds(&mut self, leds: LedState) {
         self.leds = Some(leds);
         self.clicked = None;
     }
 
     /// What to do now; `None`: wait until [`Self::deadline`], news or LEDs.
-    pub(super) fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
+    pub fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
         if let Host::Gone { retry_at, wait, wants_reopen } = self.host {
             if now < retry_at {
                 return None;
@@ -225,7 +226,7 @@ impl Engine {
     }
 
     /// What came of a [`Deed::Write`]; `Err` is a device that failed in use.
-    pub(super) fn wrote(&mut self, device: HidDevice, outcome: Result<WriteOutcome, String>, now: Instant) {
+    pub fn wrote(&mut self, device: HidDevice, outcome: Result<WriteOutcome, String>, now: Instant) {
         match outcome {
             Ok(WriteOutcome::Written) => {
                 if let Some(report) = self.lane_of(device).written() {
@@ -255,7 +256,7 @@ impl Engine {
     }
 
     /// What came of a [`Deed::Reopen`].
-    pub(super) fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
+    pub fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
         let Host::Gone { wait, .. } = self.host else { return };
         match outcome {
             Ok(()) => self.host = Host::Gone { retry_at: now, wait, wants_reopen: false },
@@ -272,7 +273,7 @@ impl Engine {
     }
 
     /// When [`Self::poll_deed`] has something new to say.
-    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let remark = self.remark.as_ref().map(|(_, until)| *until);
         if let Host::Gone { retry_at, .. } = self.host {
             return Some(remark.map_or(retry_at, |r| r.min(retry_at)));
@@ -283,7 +284,7 @@ impl Engine {
     }
 
     /// Health as of now.
-    pub(super) fn health(&mut self, now: Instant) -> HidHealth {
+    pub fn health(&mut self, now: Instant) -> HidHealth {
         self.remark.take_if(|(_, until)| *until <= now);
         let unread = self.lanes[KEYBOARD + 1..].iter().find(|lane| lane.is_missed()).map(|lane| lane.devices);
         let typing = self.sessions.values().find_map(Work::typing_notice);
