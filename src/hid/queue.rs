@@ -13,7 +13,7 @@ use super::writer::QueueFull;
 /// A keyboard repeats 30 times a second, and all that a line held back for half a minute comes at once.
 pub(super) const MAX_EVENTS: usize = 4096;
 /// Bytes of waiting text of one session beyond which text is refused.
-pub(super) const MAX_TEXT: usize = 256 * 1024;
+pub const MAX_TEXT: usize = 256 * 1024;
 /// Clicks that are still made before a release of everything (0.2 s); more than these are dropped.
 const LAST_CLICKS: usize = 8;
 /// Even moves are refused beyond this: the thread has not run for seconds.

@@ -191,6 +191,10 @@ impl Peer {
             Input::Display { index, state } => self.handle_display(index, state, now),
             Input::Frame { index, frame } => self.handle_frame(index, frame, now),
             Input::HidNotice(text) => self.handle_notice(text),
+            Input::Remark(text) if matches!(self.state, State::Open) => {
+                self.transmit(texts::notice(texts::HID_TITLE, text.to_owned()));
+            }
+            Input::Remark(_) => {}
             Input::Backlog(bytes) => self.backlog = bytes,
             Input::Sound(packet) => self.handle_sound(packet),
             Input::Screenshot { sid, png } => self.handle_screenshot(sid, png),

@@ -139,6 +139,8 @@ pub enum Input<'a> {
     },
     /// The HID side lost or regained the target; the text is shown to the user once a change.
     HidNotice(&'a str),
+    /// Something that the user is to know now, each time.
+    Remark(&'a str),
     /// Bytes waiting to go out, in bytes: the measure of a slow line.
     Backlog(usize),
     /// A packet of the sound that was asked for.

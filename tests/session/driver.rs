@@ -307,3 +307,20 @@ async fn bytes_that_do_not_open_end_it() {
     assert!(matches!(reason, CloseReason::PeerMisbehaved(_)), "{reason:?}");
     assert!(bench.reports.of(HidDevice::Keyboard).iter().all(|r| r == UP), "nothing of it was typed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_too_long_is_refused_in_words() {
+    let mut bench = Bench::open(1 << 20).await;
+    let text = |seq: String| {
+        let union = Some(hbb::key_event::Union::Seq(seq));
+        Union::KeyEvent(hbb::KeyEvent { union, ..Default::default() })
+    };
+    bench.send(text("x".repeat(300_000))).await;
+    let told = bench.until(|u| matches!(u, Union::MessageBox(_))).await;
+    assert!(
+        matches!(told, Union::MessageBox(b) if b.text.contains("256 KiB") && b.text.contains("not typed"))
+    );
+    bench.send(text("x".into())).await;
+    bench.keyboard(UP).await;
+    assert_eq!(bench.reports.of(HidDevice::Keyboard), ["00001b0000000000", UP]);
+}

@@ -223,3 +223,22 @@ fn everything_goes_up_at_the_end_and_the_screen_locks_if_wished() {
     assert_eq!(rig.take_hands(), [InputEvent::ReleaseAll, tap(K::L, &[K::LEFT_GUI])]);
     assert_eq!(rig.closed, Some(CloseReason::LeftByController(String::new())));
 }
+
+#[test]
+fn a_remark_is_told_each_time_and_only_to_who_is_in() {
+    let mut rig = Rig::sealed();
+    rig.input(Input::Remark("not yet"));
+    let request = rig.login(PASSWORD);
+    rig.send(Union::LoginRequest(request));
+    rig.input(Input::Remark("again"));
+    rig.input(Input::Remark("again"));
+    let told: Vec<_> = rig
+        .take_seen()
+        .into_iter()
+        .filter_map(|m| match m {
+            Union::MessageBox(notice) => Some((notice.title, notice.text)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, vec![("Keyboard and mouse".to_owned(), "again".to_owned()); 2]);
+}
