@@ -47,12 +47,14 @@ struct Stroke {
 
 impl Stroke {
     /// The plainest first: the main keys before the keypad, without AltGr, without Shift; with AltGr the keys that have
-    /// the sign on more systems.
-    fn rank(&self, layout: &str) -> (bool, bool, bool, bool, KeyUsage) {
+    /// the sign on more systems. Where a layout's own keyboards have no ISO key, systems differ about it (`<` for X11,
+    /// `\` for Windows on "us"), so that it types only what no other key types without AltGr.
+    fn rank(&self, layout: &str) -> (bool, bool, bool, bool, bool, KeyUsage) {
         let is_keypad = (KeyUsage::KEYPAD_SLASH..=KeyUsage::KEYPAD_PLUS).contains(&self.usage);
         let is_letter = self.usage <= KeyUsage::Z;
         let is_unusual = self.wants_alt_gr && is_letter != SIGNS_ON_LETTERS.contains(&layout);
-        (is_keypad, self.wants_alt_gr, is_unusual, self.wants_shift, self.usage)
+        let is_iso = self.usage == KeyUsage::NON_US_BACKSLASH;
+        (is_keypad, self.wants_alt_gr, is_iso, is_unusual, self.wants_shift, self.usage)
     }
 
     fn chord(self, is_caps_lock: bool) -> Option<Chord> {
