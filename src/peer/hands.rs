@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::input::event::{InputEvent, PointerButton};
-use crate::input::usage::KeyUsage;
+use crate::input::usage::{KeyUsage, SystemUsage};
 use crate::wire::message::hbb::ControlKey;
 
 /// The modifiers that an event lists as held (left names; reference: session 6.4), and its lock keys.
@@ -63,6 +63,7 @@ pub struct Hands {
     /// Keys that the controller holds and that were clicked for it.
     clicked: BTreeSet<KeyUsage>,
     is_line_bad: bool,
+    power: Option<SystemUsage>,
     buttons: u8,
     out: Vec<InputEvent>,
 }
@@ -151,6 +152,14 @@ impl Hands {
         self.emit(InputEvent::Tap { usage, modifiers });
     }
 
+    /// A power key goes down or up: one click, whatever the controller repeats.
+    pub fn power(&mut self, usage: SystemUsage, is_down: bool) {
+        if is_down && self.power != Some(usage) {
+            self.emit(InputEvent::System(usage));
+        }
+        self.power = is_down.then_some(usage);
+    }
+
     /// A button goes down or up, once.
     pub fn button(&mut self, button: PointerButton, is_down: bool) {
         let bit = button as u8;
@@ -225,6 +234,7 @@ impl Hands {
         self.suspended.clear();
         self.silenced.clear();
         self.clicked.clear();
+        self.power = None;
         self.buttons = 0;
         self.emit(InputEvent::ReleaseAll);
     }

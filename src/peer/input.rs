@@ -3,7 +3,7 @@
 use crate::input::event::{InputEvent, LockKey};
 use crate::input::keymap::{self, Function, Numbering};
 use crate::input::layout::Layout;
-use crate::input::usage::KeyUsage;
+use crate::input::usage::{KeyUsage, SystemUsage};
 use crate::wire::message::hbb::{self, ControlKey, KeyboardMode, key_event::Union};
 
 use super::control::{self, Named};
@@ -94,9 +94,9 @@ impl Keys {
         hands: &mut Hands,
     ) {
         let usage = match function {
-            Function::Consumer(_) | Function::System(_) if motion == Motion::Up => return,
+            Function::Consumer(_) if motion == Motion::Up => return,
             Function::Consumer(usage) => return hands.emit(InputEvent::Consumer(usage)),
-            Function::System(usage) => return hands.emit(InputEvent::System(usage)),
+            Function::System(usage) => return power(usage, motion, hands),
             Function::Key(usage) => usage,
         };
         if motion == Motion::Up {
@@ -123,14 +123,14 @@ impl Keys {
     ) -> bool {
         let usage = match control::named(key) {
             Named::Nothing => return false,
-            // The actions and the single-click keys come without an up, or act on the down.
+            Named::System(usage) => {
+                power(usage, motion, hands);
+                return true;
+            }
+            // The actions and the media keys come without an up, or act on the down.
             _ if motion == Motion::Up && !matches!(control::named(key), Named::Key(_)) => return true,
             Named::Consumer(usage) => {
                 hands.emit(InputEvent::Consumer(usage));
-                return true;
-            }
-            Named::System(usage) => {
-                hands.emit(InputEvent::System(usage));
                 return true;
             }
             Named::CtrlAltDel => {
@@ -232,6 +232,14 @@ impl Keys {
             }
             _ => keymap::from_virtual_key(vk),
         }
+    }
+}
+
+/// A power key, once a press.
+fn power(usage: SystemUsage, motion: Motion, hands: &mut Hands) {
+    hands.power(usage, motion != Motion::Up);
+    if motion == Motion::Click {
+        hands.power(usage, false);
     }
 }
 

@@ -265,7 +265,12 @@ fn actions_and_single_clicks() {
     assert_eq!(phone.named("up", C::VolumeUp, &[]), []);
     assert_eq!(phone.map("down", 0xE020, &[]), [InputEvent::Consumer(ConsumerUsage(0xE2))]);
     assert_eq!(phone.map("up", 0xE020, &[]), []);
-    assert_eq!(phone.named("down", C::Sleep, &[]), [InputEvent::System(SystemUsage::Sleep)]);
+    let sleep = [InputEvent::System(SystemUsage::Sleep)];
+    assert_eq!(phone.named("down", C::Sleep, &[]), sleep);
+    assert_eq!(phone.named("down", C::Sleep, &[]), [], "a held power key acts once");
+    assert_eq!(phone.named("up", C::Sleep, &[]), []);
+    assert_eq!(phone.named("press", C::Sleep, &[]), sleep);
+    assert_eq!(phone.map("down", 0xE05F, &[]), sleep);
     assert_eq!(phone.named("down", C::Junja, &[]), []);
 }
 
