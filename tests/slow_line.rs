@@ -25,7 +25,9 @@ use kvmdesk::media::pipeline::{MaxSize, Pipeline};
 use kvmdesk::media::wake::WakeReceiver;
 use kvmdesk::net::stream::{Arrival, MessageStream, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
-use kvmdesk::peer::machine::{AnnouncedPlatform, CloseReason, LocalPointer, PeerSettings, TargetOs};
+use kvmdesk::peer::machine::{
+    AnnouncedPlatform, CloseReason, KeyboardSettings, LocalPointer, PeerSettings, TargetOs,
+};
 use kvmdesk::session::driver::{Display, SessionHost, run};
 use kvmdesk::session::stats::SessionStats;
 use kvmdesk::video::format::{PixelFormat, Resolution};
@@ -149,7 +151,7 @@ impl SessionHost for Door {
     }
     fn logged_in(&self, _session: u64, _attempt: &LoginAttempt, _end: watch::Sender<Option<String>>) {}
     fn noticed(&self, _session: u64, what: &InputEvent) {
-        if matches!(what, InputEvent::Key { is_down: true, .. }) {
+        if matches!(what, InputEvent::Key { is_down: true, .. } | InputEvent::Tap { .. }) {
             self.keys.lock().unwrap().push(Instant::now());
         }
     }
@@ -172,6 +174,7 @@ fn settings() -> PeerSettings {
         hostname: "desk".into(),
         username: "kvm".into(),
         local_pointer: LocalPointer::Auto,
+        keyboard: KeyboardSettings::default(),
     }
 }
 

@@ -327,6 +327,7 @@ fn pong_of(answers: &Answers) -> Pong {
         platform: match answers.settings.announce {
             AnnouncedPlatform::Windows => "Windows",
             AnnouncedPlatform::Linux => "Linux",
+            AnnouncedPlatform::MacOs => "Mac OS",
         }
         .to_owned(),
     }

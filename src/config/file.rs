@@ -122,6 +122,8 @@ pub enum Announce {
     Windows,
     /// Linux.
     Linux,
+    /// macOS.
+    Macos,
 }
 
 /// One `[[target]]`: a computer behind this board.
@@ -136,6 +138,8 @@ pub struct TargetSection {
     pub keyboard_layout: Option<String>,
     /// How the computer takes characters that the layout has no keys for.
     pub unicode_entry: Option<EntryName>,
+    /// `keyboard.…`
+    pub keyboard: KeyboardSection,
     /// `pointer.…`
     pub pointer: PointerSection,
 }
@@ -164,6 +168,26 @@ pub enum EntryName {
     Linux,
     /// Option and hex digits.
     Macos,
+}
+
+/// `target.keyboard`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct KeyboardSection {
+    /// Whether keys that type are clicked instead of held.
+    pub bad_link: Option<BadLinkName>,
+}
+
+/// Values of `target.keyboard.bad-link`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadLinkName {
+    /// While the line is uneven.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// `target.pointer`

@@ -3,10 +3,10 @@
 pub mod backend;
 pub mod configfs;
 pub mod descriptor;
-mod engine;
+pub mod engine;
 mod lane;
 mod poll;
-mod queue;
+pub mod queue;
 pub mod report;
 mod work;
 pub mod writer;

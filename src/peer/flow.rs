@@ -130,6 +130,15 @@ impl Flow {
         self.is_limiting
     }
 
+    /// How long what is on its way keeps what follows it, beyond the shortest round trip.
+    pub fn own_wait(&self) -> Duration {
+        let (Some(rate), Some((shortest, _))) = (self.rate(), self.shortest) else { return Duration::ZERO };
+        // The rate of a line that carries little is no measure of it.
+        let bytes = if self.in_flight() > LEAST_WINDOW { self.in_flight() as f64 } else { 0.0 };
+        Duration::from_secs_f64((bytes / rate.max(1.0)).min(LONGEST_DRAIN.as_secs_f64()))
+            .saturating_sub(shortest)
+    }
+
     /// Everything handed out so far, in bytes.
     pub fn sent_bytes(&self) -> u64 {
         self.sent

@@ -120,6 +120,7 @@ pub fn welcome(settings: &PeerSettings, displays: &Displays, encoding: hbb::Supp
     let (platform, sas_enabled) = match settings.announce {
         AnnouncedPlatform::Windows => ("Windows", true),
         AnnouncedPlatform::Linux => ("Linux", false),
+        AnnouncedPlatform::MacOs => ("Mac OS", true),
     };
     let username = if settings.username.is_empty() { "kvmdesk" } else { &settings.username };
     let info = hbb::PeerInfo {

@@ -14,7 +14,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::audio::format::EncodedAudio;
 use crate::crypto::seed::Seed;
+use crate::hid::queue::MAX_TEXT;
 use crate::hid::writer::{HidHandle, HidHealth, HidWriter};
+use crate::input::event::InputEvent;
 use crate::media::audio::{AudioHandle, AudioSubscription};
 use crate::media::pipeline::VideoHandle;
 use crate::net::stream::{Arrival, MessageReader, MessageWriter, Route};
@@ -33,6 +35,8 @@ use super::wait::{boxed, changed, first, stopped};
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// Sound that waited so long is not sent: late sound stays late (reference: session 4).
 const LATE_SOUND: Duration = Duration::from_secs(1);
+/// Between two remarks that input was refused.
+const REMARK_EVERY: Duration = Duration::from_secs(10);
 /// Between two tellings of [`SessionHost::stats`].
 const STATS_EVERY: Duration = Duration::from_secs(1);
 
@@ -110,6 +114,7 @@ pub async fn run(
         handles: vec![],
         meter: Meter::new(now),
         stats_at: None,
+        remarked_at: None,
     };
     for index in 0..healths.len() {
         drive.notice(index, &mut healths);
@@ -241,6 +246,7 @@ struct Drive {
     handles: Vec<HidHandle>,
     meter: Meter,
     stats_at: Option<Instant>,
+    remarked_at: Option<Instant>,
 }
 
 impl Drive {
@@ -308,6 +314,25 @@ impl Drive {
         }
     }
 
+    /// Tells the user that a text or keys were refused, not too often.
+    fn tell_refused(&mut self, is_text: bool) {
+        let now = Instant::now();
+        if self.remarked_at.is_some_and(|at| now < at + REMARK_EVERY) {
+            return;
+        }
+        self.remarked_at = Some(now);
+        let text = if is_text {
+            format!(
+                "A text was not typed: at most {} KiB can wait to be typed. Send it in parts, each when the one before \
+                 is typed.",
+                MAX_TEXT / 1024
+            )
+        } else {
+            "Keys came faster than the computer takes them: some were left out.".to_owned()
+        };
+        self.feed(Input::Remark(&text));
+    }
+
     /// Tells the house what this session does, once a second.
     fn tell_stats(&mut self) {
         let now = Instant::now();
@@ -357,8 +382,13 @@ impl Drive {
             Event::Hands { index, event } => {
                 let Some(handle) = self.handles.get(index) else { return };
                 self.host.noticed(self.session, &event);
+                let (is_text, is_key) = (matches!(event, InputEvent::Text(_)), event.is_of_keyboard());
                 if let Err(error) = handle.send(event) {
                     tracing::debug!(session = self.session, %error, "input discarded");
+                    // What is refused of the pointer is made good by the next of it.
+                    if is_key {
+                        self.tell_refused(is_text);
+                    }
                 }
             }
             Event::KeyNotConfirmed => self.host.key_not_confirmed(),
