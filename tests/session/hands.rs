@@ -36,7 +36,7 @@ fn the_recorded_events_of_a_controller() {
     rig.mouse(3, 0, 1);
     rig.mouse(3, 1, 0);
     let hands = rig.take_hands();
-    assert!(matches!(hands[0], InputEvent::PointerAbsolute(p) if p.x == 256 && p.y == 911));
+    assert!(matches!(hands[0], InputEvent::PointerAbsolute(p) if p.x == 257 && p.y == 912));
     assert_eq!(hands[1], InputEvent::PointerRelative { dx: 3, dy: -4 });
     let button = |button, is_down| InputEvent::Button { button, is_down };
     assert_eq!(hands[2..4], [button(PointerButton::Left, true), button(PointerButton::Left, false)]);
