@@ -283,32 +283,13 @@ impl Peer {
             Union::LoginRequest(request) if !is_open => self.handle_login(request),
             Union::LoginRequest(_) => self.ignore("a second login"),
             _ if !is_open => self.ignore("a message before login"),
-            Union::KeyEvent(_) | Union::MouseEvent(_) if self.options.is_view_only => {}
-            Union::KeyEvent(event) => {
-                if !self.keys.handle(&event, &mut self.hands) {
-                    self.ignore("a key without meaning");
-                }
+            Union::KeyEvent(_) | Union::MouseEvent(_) | Union::PointerDeviceEvent(_) => {
+                self.handle_hands(&union)
             }
-            Union::MouseEvent(event) => self.handle_mouse(&event),
             Union::Misc(hbb::Misc { union: Some(union) }) => self.handle_misc(union, now),
             Union::ScreenshotRequest(request) => self.handle_screenshot_request(request),
             Union::VoiceCallRequest(request) => self.refuse_voice_call(request),
             _ => self.ignore("an unknown message"),
-        }
-    }
-
-    fn handle_mouse(&mut self, event: &hbb::MouseEvent) {
-        // Before the user can have seen a picture the apps inject clicks (trap T12): nothing of that is real.
-        let is_seen = self.is_pointer_awake || (self.has_sent_picture && self.flow.is_blind(self.now));
-        if !is_seen {
-            return;
-        }
-        let ground = super::pointer::Ground {
-            left: self.displays.left(self.hands_display),
-            size: self.displays.size(self.hands_display),
-        };
-        if !self.pointer.handle(event, ground, self.settings.announce, &mut self.hands) {
-            self.ignore("a mouse event without meaning");
         }
     }
 
@@ -379,6 +360,7 @@ impl Peer {
         }
         self.drain_hands();
         self.hands_display = index;
+        self.pointer.origin_changed();
         self.update_sound();
     }
 

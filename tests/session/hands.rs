@@ -122,6 +122,33 @@ fn the_pointer_sleeps_until_the_first_picture_was_seen() {
 }
 
 #[test]
+fn a_pinch_on_a_track_pad_turns_the_wheel_with_control() {
+    use hbb::{pointer_device_event::Union::TouchEvent, touch_event::Union::ScaleUpdate};
+    let mut rig = Rig::watching();
+    let pinch = |rig: &mut Rig, scale| {
+        let union = Some(ScaleUpdate(hbb::TouchScaleUpdate { scale }));
+        let event = TouchEvent(hbb::TouchEvent { union });
+        rig.send(Union::PointerDeviceEvent(hbb::PointerDeviceEvent {
+            union: Some(event),
+            modifiers: vec![],
+        }));
+        rig.take_hands()
+    };
+    let turn = |vertical| InputEvent::Wheel { vertical, horizontal: 0 };
+    assert_eq!(pinch(&mut rig, 250), [down(K::LEFT_CONTROL), turn(2)]);
+    rig.map(28, true);
+    rig.map(28, false);
+    let keys = [up(K::LEFT_CONTROL), down(K::RETURN_ENTER), up(K::RETURN_ENTER)];
+    assert_eq!(rig.take_hands(), keys, "a key is never with a Control that nobody pressed");
+    assert_eq!(pinch(&mut rig, -120), [down(K::LEFT_CONTROL), turn(-1)]);
+    assert_eq!(pinch(&mut rig, 0), [up(K::LEFT_CONTROL)]);
+    assert_eq!(pinch(&mut rig, 130), [down(K::LEFT_CONTROL), turn(1)]);
+    rig.echoes = false;
+    rig.seconds(2);
+    assert_eq!(rig.take_hands(), [InputEvent::ReleaseAll], "its end may be lost with the line");
+}
+
+#[test]
 fn a_dead_line_lets_go_after_two_seconds() {
     let mut rig = Rig::watching();
     rig.map(42, true);
