@@ -134,7 +134,11 @@ impl Agent {
         let keyboard_layout = settings.target.keyboard_layout.clone();
         let hid = Arc::new(HidWriter::spawn(
             backend,
-            HidSettings { keyboard_layout, unicode_entry: settings.target.unicode_entry },
+            HidSettings {
+                keyboard_layout,
+                unicode_entry: settings.target.unicode_entry,
+                pointer: settings.target.pointer,
+            },
         ));
         let (cards, told) = TestCards::new(settings.displays.len());
         let encoders = Encoders::of_this_machine();
@@ -161,7 +165,9 @@ impl Agent {
         let is_card_told = settings.displays.iter().all(|d| d.source == SourceSettings::Pattern);
         let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
         let board_card = is_card_told.then(|| BoardCard::new(title));
-        let sessions = Arc::new(Sessions::new(gate, logbook, board_card, cards).map_err(StartError::Thread)?);
+        let sessions = Arc::new(
+            Sessions::new(gate, settings.sharing, logbook, board_card, cards).map_err(StartError::Thread)?,
+        );
 
         let socket = store.socket();
         let control =

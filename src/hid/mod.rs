@@ -5,6 +5,7 @@ pub mod configfs;
 pub mod descriptor;
 mod engine;
 mod lane;
+pub mod pointing;
 mod poll;
 mod queue;
 pub mod report;

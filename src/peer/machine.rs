@@ -28,6 +28,7 @@ use super::options::Options;
 use super::pace::Pace;
 use super::picture::Agreement;
 use super::pointer::Pointer;
+use super::sharing::Hold;
 use super::sound::Sound;
 use super::tally::Tally;
 use super::texts;
@@ -89,6 +90,9 @@ pub struct Peer {
     /// Pointer events are thrown away until the echo of the ping behind the first picture.
     pub(super) is_pointer_awake: bool,
     pub(super) has_sent_picture: bool,
+    /// Whether the hands of this controller act, or whose do, and what the app was told about it.
+    pub(super) hold: Hold,
+    pub(super) is_keyboard_allowed: bool,
     pub(super) notice: String,
     pub(super) is_sealed: bool,
     pub(super) ignored: u64,
@@ -155,6 +159,8 @@ impl Peer {
             hands: Hands::default(),
             is_pointer_awake: false,
             has_sent_picture: false,
+            hold: Hold::Mine,
+            is_keyboard_allowed: true,
             notice: String::new(),
             is_sealed: false,
             ignored: 0,
@@ -188,6 +194,7 @@ impl Peer {
             Input::Display { index, state } => self.handle_display(index, state, now),
             Input::Frame { index, frame } => self.handle_frame(index, frame, now),
             Input::HidNotice(text) => self.handle_notice(text),
+            Input::Hold(hold) => self.handle_hold(hold),
             Input::Backlog(bytes) => self.backlog = bytes,
             Input::Sound(packet) => self.handle_sound(packet),
             Input::Screenshot { sid, png } => self.handle_screenshot(sid, png),
@@ -389,7 +396,8 @@ impl Peer {
             if self.hands.holds_anything() {
                 self.let_go();
             }
-            if self.options.wants_lock_at_end && !self.options.is_view_only {
+            let acts = !self.options.is_view_only && self.hold == Hold::Mine;
+            if self.options.wants_lock_at_end && acts {
                 let (usage, modifiers) = super::control::lock_chord(self.settings.os);
                 self.hands.emit(InputEvent::Tap { usage, modifiers });
             }

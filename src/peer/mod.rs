@@ -19,6 +19,7 @@ mod options;
 mod pace;
 mod picture;
 mod pointer;
+pub mod sharing;
 mod sound;
 pub mod tally;
 pub mod texts;

@@ -192,6 +192,11 @@ fn wheel(x: i32, y: i32, listed: &Listed, hands: &mut Hands) {
     }
 }
 
+/// Whether a message presses a button.
+pub fn is_press(event: &hbb::MouseEvent) -> bool {
+    event.mask & 7 == 1 && button(event.mask >> 3).is_some()
+}
+
 /// Exactly one bit is a button; combinations are nothing.
 fn button(bits: i32) -> Option<PointerButton> {
     match bits {

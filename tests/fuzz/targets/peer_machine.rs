@@ -142,6 +142,7 @@ impl Run {
                 assert!(self.is_logged_in && index < 2, "hands before login");
                 self.hands(event);
             }
+            Event::Claim(_) => {}
             Event::KeyNotConfirmed => {}
             Event::Closed(_) => self.is_closed = true,
         }
