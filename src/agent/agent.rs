@@ -464,6 +464,13 @@ pub fn look_at_devices(settings: &Settings) -> Vec<String> {
     {
         faults.push(format!("hid.gadget: {error}; `kvmdesk gadget up` builds it"));
     }
+    if let backend::BackendSettings::Uinput(node) = settings.hid.backend()
+        && let Err(error) = backend::uinput::probe(&node)
+    {
+        faults.push(format!(
+            "hid.backend: {error}; load the kernel module uinput and let kvmdesk's user write it"
+        ));
+    }
     if let HidChoice::Ch9329(chip) = &settings.hid
         && !chip.device.exists()
     {

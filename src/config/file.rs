@@ -242,6 +242,8 @@ pub enum HidBackendName {
     Gadget,
     /// A CH9329 on a serial line.
     Ch9329,
+    /// This machine's own keyboard and pointer.
+    Uinput,
     /// No hardware: each report becomes a JSON line.
     Recording,
 }
