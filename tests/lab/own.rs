@@ -6,7 +6,7 @@ use kvmdesk::wire::message::hbb::ControlKey;
 
 use super::hands::{self, expect_keys, key};
 use super::machine::{Event, Machine, Recording, say};
-use super::{CONFIG, Session, set_password, start, stop};
+use super::{Session, set_password, start, stop};
 
 const SETTINGS: &str = "[direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
     [video]\nsource = \"pattern\"\n[hid]\nbackend = \"uinput\"\n[log]\nlevel = \"debug\"\n";
