@@ -219,6 +219,30 @@ fn a_window_that_comes_back_replaces_its_session_and_lifts_its_keys() {
 }
 
 #[test]
+fn a_boot_mouse_is_moved_by_distances_in_pixels_of_the_signal() {
+    let config = "[[target]]\npointer.mode = \"relative\"\n[video]\nmax-size = \"640x360\"\n";
+    let mut daemon = Daemon::start_with(config, Some(PASSWORD));
+    let mut app = daemon.connect(PASSWORD);
+    app.log_in().unwrap();
+    app.wait_until(LONG, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
+    let picture = app.picture().map(|p| (p.width, p.height)).unwrap();
+    assert_eq!(picture, (640, 360), "half of the signal");
+    let moved_to = |reports: &[Report], mut at: (i32, i32)| {
+        for report in reports.iter().filter(|r| r.device == "relative") {
+            let [dx, dy] = [1, 2].map(|n| i32::from(report.bytes[n] as i8));
+            at = ((at.0 + dx).clamp(0, 1279), (at.1 + dy).clamp(0, 719));
+        }
+        at
+    };
+    app.move_to(100, 50).unwrap();
+    daemon.log.wait_until(LONG, |reports| moved_to(reports, (600, 600)) == (200, 100));
+    app.move_to(639, 359).unwrap();
+    let reports = daemon.log.wait_until(LONG, |reports| moved_to(reports, (600, 600)) == (1279, 719));
+    assert!(reports.iter().all(|r| r.device != "absolute"));
+    daemon.stop();
+}
+
+#[test]
 fn one_types_at_a_time_where_that_is_wished() {
     let mut daemon = Daemon::start_with("[input]\nsharing = \"exclusive-first\"\n", Some(PASSWORD));
     let ready = |daemon: &Daemon, window: u64| {

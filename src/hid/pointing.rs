@@ -106,9 +106,11 @@ impl Pointing {
         }
     }
 
-    /// The device of the last motion: buttons and wheel belong to it.
+    /// The device of the last motion: buttons and wheel belong to it. Before any place was told, the absolute one would
+    /// take the pointer to a corner with them.
     pub(super) fn device(&self) -> HidDevice {
-        self.carrier(self.last)
+        let is_unknown = self.position.is_none() && self.mode == PointerMode::Auto;
+        self.carrier(if is_unknown { Motion::Distance } else { self.last })
     }
 
     /// The last place.
@@ -126,18 +128,12 @@ impl Pointing {
         is_of_this && self.position.is_some()
     }
 
-    /// The place is known from now on, though nothing says so.
-    pub(super) fn remember(&mut self, point: AbsolutePoint) {
-        let clamp = |v: u16| v.min(AbsolutePoint::MAX);
-        self.position = Some(AbsolutePoint { x: clamp(point.x), y: clamp(point.y) });
-        (self.rest, self.last, self.mover) = ((0, 0), Motion::Place, None);
-    }
-
-    /// An owner's hand goes to a place.
+    /// An owner's hand goes to a place; it is known from now on, whether or not a report says so.
     pub(super) fn go_to(&mut self, owner: OwnerId, point: AbsolutePoint) {
-        self.remember(point);
-        self.mover = Some(owner);
-        self.places.extend(self.position.map(|place| (owner, place)));
+        let clamp = |v: u16| v.min(AbsolutePoint::MAX);
+        let place = AbsolutePoint { x: clamp(point.x), y: clamp(point.y) };
+        (self.position, self.rest, self.last, self.mover) = (Some(place), (0, 0), Motion::Place, Some(owner));
+        self.places.insert(owner, place);
     }
 
     /// An owner's hand goes by a distance, clamped to the screen as targets do.

@@ -154,9 +154,9 @@ impl ReportState {
         self.travel()
     }
 
-    /// The place is known from now on, though no report says so.
-    pub fn remember_position(&mut self, point: AbsolutePoint) {
-        self.pointing.remember(point);
+    /// The owner's hand is there from now on, though no report says so.
+    pub fn remember_position(&mut self, owner: OwnerId, point: AbsolutePoint) {
+        self.pointing.go_to(owner, point);
     }
 
     /// The pointer moves by counts; buttons and wheel follow on the same device.
@@ -178,6 +178,11 @@ impl ReportState {
             Some(place) if self.buttons.is_empty() => self.move_to(owner, place),
             Some(_) | None => vec![],
         }
+    }
+
+    /// Distances were thrown away: nobody knows where they would have led.
+    pub fn lose_count(&mut self) {
+        self.pointing.lose_count();
     }
 
     /// What brings the pointer to the last place once more, where distances have to.

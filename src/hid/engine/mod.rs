@@ -315,6 +315,9 @@ impl Engine {
         }
         let device = report.device();
         if !self.lane_of(device).is_stalled() {
+            if report.is_move() && device == HidDevice::Absolute {
+                self.forget_distances();
+            }
             return self.lane_of(device).push(owner, report);
         }
         self.health.events_discarded += 1;

@@ -26,8 +26,18 @@ impl Engine {
     /// last place; places again as soon as it takes one.
     pub(super) fn watch_absolute(&mut self) {
         let is_deaf = self.lanes[ABSOLUTE].is_stalled() && !self.lanes[RELATIVE].is_stalled();
+        if self.state.falls_back() && !is_deaf {
+            self.forget_distances();
+        }
         for report in self.state.set_absolute_deaf(is_deaf) {
             self.lanes[RELATIVE].push(NOBODY, report);
+        }
+    }
+
+    /// A place is told: what distances before it still wait would lead away from it.
+    pub(super) fn forget_distances(&mut self) {
+        if self.lanes[RELATIVE].drop_moves() {
+            self.state.lose_count();
         }
     }
 

@@ -106,7 +106,7 @@ impl Engine {
         let (count, place) = work.clear();
         self.health.events_discarded += count;
         if let Some(InputEvent::PointerAbsolute(point)) = place {
-            self.state.remember_position(point);
+            self.state.remember_position(owner, point);
         }
     }
 }

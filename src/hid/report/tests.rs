@@ -53,6 +53,9 @@ fn buttons_and_wheel_follow_the_last_position() {
     let mut s = ReportState::default();
     let press =
         |s: &mut ReportState, down| s.button(A, PointerButton::Left, down).map(|r| (r.device(), hex(&r)));
+    assert_eq!(press(&mut s, true).unwrap(), (HidDevice::Relative, "0100000000".into()), "no place is known");
+    press(&mut s, false);
+    s.move_to(A, AbsolutePoint::default());
     assert_eq!(press(&mut s, true).unwrap(), (HidDevice::Absolute, "01000000000000".into()));
     s.move_by(A, 1, 1);
     let (device, bytes) = press(&mut s, false).unwrap();

@@ -164,3 +164,73 @@ fn a_flood_of_moves_holds_no_key_back_and_ends_at_its_last_place() {
     assert_eq!(sim.keys(), [A_DOWN]);
     assert_eq!(sim.got(HidDevice::Absolute), ["000f2700000000"]);
 }
+
+/// A target's one pointer after reports of both devices, in pixels of 1001 x 501.
+fn stand(sim: &Sim, mut at: (i32, i32)) -> (i32, i32) {
+    for (_, device, report) in &sim.log {
+        let bytes: Vec<u8> = (0..report.len())
+            .step_by(2)
+            .map(|n| u8::from_str_radix(&report[n..n + 2], 16).unwrap())
+            .collect();
+        match device {
+            HidDevice::Absolute => {
+                let [x, y] = [1, 3].map(|n| u16::from_le_bytes([bytes[n], bytes[n + 1]]));
+                at = AbsolutePoint { x, y }.to_pixel(1001, 501);
+            }
+            HidDevice::Relative => {
+                let [dx, dy] = [1, 2].map(|n| i32::from(bytes[n] as i8));
+                at = ((at.0 + dx).clamp(0, 1000), (at.1 + dy).clamp(0, 500));
+            }
+            HidDevice::Keyboard | HidDevice::Consumer | HidDevice::System => {}
+        }
+    }
+    at
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        rng_seed: proptest::test_runner::RngSeed::Fixed(7), failure_persistence: None, ..Default::default()
+    })]
+    /// Whatever hands do and however the host behaves: once it reads again the pointer stands where last told, to the
+    /// pixel, in every mode, and a click is where its hand is.
+    #[test]
+    fn the_pointer_stands_where_last_told(
+        mode in 0usize..3,
+        deeds in proptest::collection::vec((0u8..6, 0i32..1001, 0i32..501, 0u64..900, 0u8..16), 1..40),
+        last in (0i32..1001, 0i32..501),
+    ) {
+        let mode = [PointerMode::Auto, PointerMode::Absolute, PointerMode::Relative][mode];
+        let mut sim = sim(mode);
+        for (deed, x, y, wait, mood) in deeds {
+            match mood {
+                0 => sim.answer_all(GONE),
+                1 => sim.answer_all(BUSY),
+                2 => sim.answer_all(Err("broken".into())),
+                3 => sim.answers[1] = BUSY,
+                4 => sim.answers[2] = BUSY,
+                5..=8 => sim.answer_all(WRITTEN),
+                _ => {}
+            }
+            let event = match deed {
+                0 | 1 => pixel(x, y),
+                2 => by(x - 500, y - 250),
+                3 => left(x & 1 == 0),
+                _ => InputEvent::Wheel { vertical: 1, horizontal: 0 },
+            };
+            sim.send(A, [event]);
+            sim.run(wait);
+        }
+        sim.send(A, [left(false), pixel(last.0, last.1)]);
+        sim.run(100);
+        sim.answer_all(WRITTEN);
+        sim.run(5000);
+        proptest::prop_assert_eq!(stand(&sim, (3, 3)), last, "{:?}", mode);
+        // Another hand goes elsewhere; what the first clicks is where it was.
+        sim.send(B, [left(false), pixel(7, 9)]);
+        sim.run(500);
+        proptest::prop_assert_eq!(stand(&sim, (3, 3)), (7, 9));
+        sim.send(A, [left(true), left(false)]);
+        sim.run(500);
+        proptest::prop_assert_eq!(stand(&sim, (3, 3)), last);
+    }
+}
