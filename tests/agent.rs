@@ -16,8 +16,8 @@ use kvmdesk::wire::message::hbb::rendezvous_message::Union;
 use kvmdesk::wire::message::{decode_rendezvous, encode_rendezvous, hbb};
 use tokio::runtime::Runtime;
 
-use crate::support::controller::{Controller, LONG, LoginOutcome, Options, Picture};
-use crate::support::hidlog::HidLog;
+use crate::support::controller::{self, Controller, LONG, LoginOutcome, Options, Picture};
+use crate::support::hidlog::{HidLog, Report};
 
 const PASSWORD: &str = "correct horse";
 /// Set-1 scan codes, as apps send them to a peer that announces Windows.
@@ -216,6 +216,70 @@ fn a_window_that_comes_back_replaces_its_session_and_lifts_its_keys() {
         .log
         .wait_until(LONG, |r| r.iter().rfind(|r| r.device == "keyboard").is_some_and(|r| r.bytes[0] == 0));
     new.first_picture(LONG).unwrap();
+}
+
+#[test]
+fn a_boot_mouse_is_moved_by_distances_in_pixels_of_the_signal() {
+    let config = "[[target]]\npointer.mode = \"relative\"\n[video]\nmax-size = \"640x360\"\n";
+    let mut daemon = Daemon::start_with(config, Some(PASSWORD));
+    let mut app = daemon.connect(PASSWORD);
+    app.log_in().unwrap();
+    app.wait_until(LONG, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
+    let picture = app.picture().map(|p| (p.width, p.height)).unwrap();
+    assert_eq!(picture, (640, 360), "half of the signal");
+    let moved_to = |reports: &[Report], mut at: (i32, i32)| {
+        for report in reports.iter().filter(|r| r.device == "relative") {
+            let [dx, dy] = [1, 2].map(|n| i32::from(report.bytes[n] as i8));
+            at = ((at.0 + dx).clamp(0, 1279), (at.1 + dy).clamp(0, 719));
+        }
+        at
+    };
+    app.move_to(100, 50).unwrap();
+    daemon.log.wait_until(LONG, |reports| moved_to(reports, (600, 600)) == (200, 100));
+    app.move_to(639, 359).unwrap();
+    let reports = daemon.log.wait_until(LONG, |reports| moved_to(reports, (600, 600)) == (1279, 719));
+    assert!(reports.iter().all(|r| r.device != "absolute"));
+    daemon.stop();
+}
+
+#[test]
+fn one_types_at_a_time_where_that_is_wished() {
+    let mut daemon = Daemon::start_with("[input]\nsharing = \"exclusive-first\"\n", Some(PASSWORD));
+    let ready = |daemon: &Daemon, window: u64| {
+        let mut app = daemon.connect(PASSWORD);
+        app.options.session_id = window;
+        app.log_in().unwrap();
+        app.wait_until(LONG, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
+        app
+    };
+    let mut first = ready(&daemon, 1);
+    let mut second = ready(&daemon, 2);
+    let is_told = |app: &Controller, words: &str| {
+        app.inbox.iter().any(|m| matches!(m, controller::Union::MessageBox(m) if m.text.contains(words)))
+    };
+    second.wait_until(LONG, |app| is_told(app, "holds keyboard and mouse")).unwrap();
+    second.map_key(SCAN_A, true).unwrap();
+    second.map_key(SCAN_A, false).unwrap();
+    // The answer tells that its keys were heard before.
+    let query = Misc::MessageQuery(hbb::MessageQuery { switch_display: 0 });
+    second.send_misc(query).unwrap();
+    let is_answer = |m: &controller::Union| {
+        matches!(m, controller::Union::Misc(hbb::Misc { union: Some(Misc::SwitchDisplay(_)) }))
+    };
+    second.wait_until(LONG, |app| app.inbox.iter().any(is_answer)).unwrap();
+    first.map_key(SCAN_LEFT_SHIFT, true).unwrap();
+    first.map_key(SCAN_LEFT_SHIFT, false).unwrap();
+    let keys = |reports: &[Report]| -> Vec<[u8; 3]> {
+        let keyboard = reports.iter().filter(|r| r.device == "keyboard");
+        keyboard.map(|r| [r.bytes[0], r.bytes[1], r.bytes[2]]).collect()
+    };
+    let reports = daemon.log.wait_until(LONG, |reports| keys(reports).len() >= 2);
+    assert_eq!(keys(&reports), [[2, 0, 0], [0, 0, 0]]);
+    drop(first);
+    second.wait_until(LONG, |app| is_told(app, "yours now")).unwrap();
+    second.map_key(SCAN_A, true).unwrap();
+    daemon.log.wait_until(LONG, |reports| keys(reports).last() == Some(&[0, 0, 4]));
+    daemon.stop();
 }
 
 #[test]

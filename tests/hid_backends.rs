@@ -277,3 +277,22 @@ fn a_gadget_that_is_not_there_yet_is_waited_for() {
     std::os::unix::fs::symlink(std::fs::read_link(there).unwrap(), &paths.keyboard).unwrap();
     until("recovery", || health.borrow_and_update().is_connected);
 }
+
+/// What the kernel makes of uinput's events is shown by the lab; here is what a machine without it is told.
+#[test]
+fn a_uinput_that_is_not_there_is_told_before_anything_is_typed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("uinput");
+    let writer = writer(backend::open(&BackendSettings::Uinput(node.clone())).unwrap());
+    let mut health = writer.health();
+    until("the notice", || !health.borrow_and_update().is_connected);
+    let is_told = |notice: &str| notice.contains("uinput") && notice.contains("Load the kernel module");
+    until("the advice", || is_told(&health.borrow_and_update().notice));
+    // A node that is no uinput does not make keyboards either.
+    std::fs::write(&node, "").unwrap();
+    let session = writer.open_session();
+    session.send(InputEvent::Text("x".into())).unwrap();
+    drop(session);
+    drop(writer);
+    assert!(!health.borrow().is_connected && std::fs::read(&node).unwrap().is_empty());
+}

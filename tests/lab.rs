@@ -9,6 +9,8 @@ mod capture;
 mod hands;
 #[path = "lab/machine.rs"]
 mod machine;
+#[path = "lab/own.rs"]
+mod own;
 #[path = "lab/picture.rs"]
 mod picture;
 #[path = "lab/long/soak.rs"]
@@ -104,6 +106,11 @@ fn every_format_mode_and_fault_of_the_receiver_ends_in_a_right_picture() {
     in_lab(capture::walk_through);
 }
 
+#[test]
+fn a_machine_can_be_its_own_computer() {
+    in_lab(own::walk_through);
+}
+
 #[cfg(feature = "sound")]
 #[test]
 fn a_board_with_a_sound_card_is_heard() {
@@ -150,7 +157,7 @@ fn walk_through(machine: &Machine) {
     let mut pointer = Recording::start(machine, 1);
     hands::keys_arrive(&mut session, &mut keyboard);
     hands::pointer_arrives(&mut session, &mut pointer);
-    hands::caps_lock_comes_back(&mut session, &mut keyboard);
+    hands::caps_lock_comes_back(&mut session, &mut keyboard, ("0", ""));
     hands::cable_may_be_pulled(&mut session, &mut keyboard, &mut pointer);
     drop(session);
     stop(machine);
@@ -188,16 +195,21 @@ fn config(video: &str) -> String {
 /// The program, its settings and password, the gadget; what packaging does on a board.
 fn install(machine: &Machine) {
     fs::write(machine.share().join("kvmdesk.toml"), config("")).unwrap();
-    fs::write(machine.share().join("password"), PASSWORD).unwrap();
     machine.run("cp /host/kvmdesk /usr/bin/kvmdesk; chmod 755 /usr/bin/kvmdesk");
     machine.run(&format!("kvmdesk check --config {CONFIG}"));
     machine.run(&format!("kvmdesk gadget up --config {CONFIG}"));
-    // udev's part, with the groups of hw/lab/udev.rules, and the state directory as systemd makes it.
+    // udev's part, with the groups of hw/lab/udev.rules.
     machine.run("chown root:kvmdesk /dev/hidg*; chmod 660 /dev/hidg*");
+    set_password(machine);
+    say("ok: checked, gadget built, password set");
+}
+
+/// The daemon's directories, as systemd makes them, and the password in them.
+fn set_password(machine: &Machine) {
+    fs::write(machine.share().join("password"), PASSWORD).unwrap();
     machine
         .run("mkdir -p /var/lib/kvmdesk /run/kvmdesk; chown kvmdesk:kvmdesk /var/lib/kvmdesk /run/kvmdesk");
     as_daemon(machine, &format!("kvmdesk password --file /host/password --config {CONFIG}"));
-    say("ok: checked, gadget built, password set");
 }
 
 /// Runs a script as the user that the daemon runs as.

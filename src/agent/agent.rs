@@ -135,7 +135,11 @@ impl Agent {
         let keyboard_layout = settings.target.keyboard_layout.clone();
         let hid = Arc::new(HidWriter::spawn(
             backend,
-            HidSettings { keyboard_layout, unicode_entry: settings.target.unicode_entry },
+            HidSettings {
+                keyboard_layout,
+                unicode_entry: settings.target.unicode_entry,
+                pointer: settings.target.pointer,
+            },
         ));
         let (cards, told) = TestCards::new(settings.displays.len());
         let encoders = Encoders::of_this_machine();
@@ -162,7 +166,9 @@ impl Agent {
         let is_card_told = settings.displays.iter().all(|d| d.source == SourceSettings::Pattern);
         let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
         let board_card = is_card_told.then(|| BoardCard::new(title));
-        let sessions = Arc::new(Sessions::new(gate, logbook, board_card, cards).map_err(StartError::Thread)?);
+        let sessions = Arc::new(
+            Sessions::new(gate, settings.sharing, logbook, board_card, cards).map_err(StartError::Thread)?,
+        );
 
         let socket = store.socket();
         let control =
@@ -471,6 +477,13 @@ pub fn look_at_devices(settings: &Settings) -> Vec<String> {
         && let Err(error) = backend::gadget::probe(&nodes)
     {
         faults.push(format!("hid.gadget: {error}; `kvmdesk gadget up` builds it"));
+    }
+    if let backend::BackendSettings::Uinput(node) = settings.hid.backend()
+        && let Err(error) = backend::uinput::probe(&node)
+    {
+        faults.push(format!(
+            "hid.backend: {error}; load the kernel module uinput and let kvmdesk's user write it"
+        ));
     }
     if let HidChoice::Ch9329(chip) = &settings.hid
         && !chip.device.exists()

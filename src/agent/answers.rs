@@ -131,6 +131,7 @@ impl Answers {
                     backend: match &self.settings.hid {
                         HidChoice::Gadget { name } => format!("gadget {name}"),
                         HidChoice::Ch9329(settings) => format!("ch9329 on {}", settings.device.display()),
+                        HidChoice::Uinput => "uinput".to_owned(),
                         HidChoice::Recording { .. } => "recording".to_owned(),
                     },
                     is_connected: health.is_connected,

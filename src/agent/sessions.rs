@@ -15,6 +15,7 @@ use crate::input::event::InputEvent;
 use crate::net::stream::Route;
 use crate::peer::gate::{Gate, LoginAttempt, Verdict};
 use crate::peer::machine::CloseReason;
+use crate::peer::sharing::{Arbiter, Claim, Hold, Sharing};
 use crate::session::driver::SessionHost;
 use crate::session::stats::SessionStats;
 
@@ -59,11 +60,20 @@ struct Guest {
     since: Instant,
     stats: SessionStats,
     end: watch::Sender<Option<String>>,
+    hold: Option<watch::Sender<Hold>>,
+}
+
+impl Guest {
+    /// How others are told of it.
+    fn name(&self) -> String {
+        format!("{} ({})", self.my_name, self.my_id)
+    }
 }
 
 #[derive(Debug)]
 struct Inner {
     gate: Gate,
+    arbiter: Arbiter,
     seats: BTreeMap<u64, Seat>,
     next_session: u64,
     card: Option<BoardCard>,
@@ -88,6 +98,7 @@ impl Sessions {
     /// The thread that writes the logbook cannot be started.
     pub fn new(
         gate: Gate,
+        sharing: Sharing,
         mut logbook: Logbook,
         board_card: Option<BoardCard>,
         cards: TestCards,
@@ -115,7 +126,13 @@ impl Sessions {
         }
         let one_time = watch::channel(gate.one_time().cloned()).0;
         Ok(Self {
-            inner: Mutex::new(Inner { gate, seats: BTreeMap::new(), next_session, card: board_card }),
+            inner: Mutex::new(Inner {
+                gate,
+                arbiter: Arbiter::new(sharing),
+                seats: BTreeMap::new(),
+                next_session,
+                card: board_card,
+            }),
             cards,
             one_time,
             notes: Mutex::new(Some(notes)),
@@ -226,7 +243,7 @@ impl Sessions {
             .seats
             .values()
             .filter_map(|s| s.guest.as_ref().map(|g| (s.route, g)))
-            .map(|(route, g)| format!("{} ({}) on {}, {}", g.my_name, g.my_id, g.platform, route_word(route)))
+            .map(|(route, g)| format!("{} on {}, {}", g.name(), g.platform, route_word(route)))
             .collect();
         if let Some(board) = &mut inner.card {
             board.set_controllers(controllers);
@@ -243,6 +260,17 @@ impl Inner {
                 true
             }
             None => false,
+        }
+    }
+
+    /// A session says what it wants of keyboard and pointer; every session is told how that stands.
+    fn claim(&mut self, session: u64, claim: Claim) {
+        let guest = self.seats.get(&session).and_then(|seat| seat.guest.as_ref());
+        self.arbiter.claim(session, &guest.map(Guest::name).unwrap_or_default(), claim);
+        for (session, seat) in &self.seats {
+            let Some(hold) = seat.guest.as_ref().and_then(|guest| guest.hold.as_ref()) else { continue };
+            let now = self.arbiter.hold_of(*session);
+            hold.send_if_modified(|old| std::mem::replace(old, now.clone()) != now);
         }
     }
 }
@@ -264,13 +292,16 @@ impl SessionHost for Sessions {
         let inner = &mut *inner;
         inner.gate.opened(session, attempt);
         let (my_id, my_name) = (tame(&attempt.my_id), tame(&attempt.my_name));
-        for (other, seat) in &inner.seats {
-            if let Some(guest) = &seat.guest
+        for (other, seat) in &mut inner.seats {
+            if let Some(guest) = &mut seat.guest
                 && *other != session
                 && (guest.my_id.as_str(), guest.window) == (my_id.as_str(), attempt.session_id)
             {
                 tracing::info!(session = other, by = session, "replaced: the same window came back");
                 guest.end.send_replace(Some(String::new()));
+                // Nothing more is told to it; its turn is the new one's.
+                guest.hold = None;
+                inner.arbiter.replace(*other, session);
             }
         }
         let Some(seat) = inner.seats.get_mut(&session) else { return };
@@ -294,6 +325,7 @@ impl SessionHost for Sessions {
             since: Instant::now(),
             stats: SessionStats::default(),
             end,
+            hold: None,
         });
         self.note(Note::In(log_in));
         self.show_controllers(inner);
@@ -304,6 +336,14 @@ impl SessionHost for Sessions {
         if let Some(board) = &mut inner.card {
             board.apply(what);
             self.cards.show(&board.to_card());
+        }
+    }
+
+    fn claim(&self, session: u64, claim: Claim, hold: &watch::Sender<Hold>) {
+        let mut inner = lock(&self.inner);
+        if let Some(guest) = inner.seats.get_mut(&session).and_then(|s| s.guest.as_mut()) {
+            guest.hold = Some(hold.clone());
+            inner.claim(session, claim);
         }
     }
 
@@ -324,6 +364,7 @@ impl SessionHost for Sessions {
         let now = Instant::now();
         let mut inner = lock(&self.inner);
         inner.gate.closed(session, now);
+        inner.claim(session, Claim::Leave);
         self.publish_one_time(&inner);
         let Some(seat) = inner.seats.remove(&session) else { return };
         let reason = tame(&describe(reason));

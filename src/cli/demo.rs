@@ -103,7 +103,10 @@ fn accompany(
             HidChoice::Recording { log: Some(path) } => {
                 println!("Keys and pointer are written to {} (it shows what is typed).", path.display());
             }
-            HidChoice::Recording { log: None } | HidChoice::Gadget { .. } | HidChoice::Ch9329(_) => {
+            HidChoice::Recording { log: None }
+            | HidChoice::Gadget { .. }
+            | HidChoice::Ch9329(_)
+            | HidChoice::Uinput => {
                 println!("Keys and pointer are only shown on the test card.");
             }
         }

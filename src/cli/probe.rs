@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::settings::Settings;
 use crate::config::settings::hid::HidChoice;
+use crate::hid::backend::uinput;
 use crate::hid::configfs::{self, KernelPaths};
 use crate::media::audio::{AudioDevice, cards};
 use crate::media::capture::PassedOver as PassedOverFormat;
@@ -279,6 +280,14 @@ fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> C
             let note =
                 if settings.device.exists() { "a CH9329, as configured" } else { "it is not there now" };
             return Chosen { device, note: note.into() };
+        }
+        Some(HidChoice::Uinput) => {
+            let node = uinput::NODE;
+            let note = match uinput::probe(Path::new(node)) {
+                Ok(()) => "this machine's own input, as configured".to_owned(),
+                Err(error) => format!("{error}; load the kernel module uinput"),
+            };
+            return Chosen { device: Some(node.into()), note };
         }
         Some(HidChoice::Gadget { name }) => name.as_str(),
         None => "kvmdesk",

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
+use hands::{InputSection, PointerSection};
+
+pub mod hands;
+
 /// A fault in a configuration file, told as `FILE:LINE: KEY: what is wrong and what would be right`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -62,6 +66,8 @@ pub struct ConfigFile {
     pub audio: AudioSection,
     /// `[hid]`
     pub hid: HidSection,
+    /// `[input]`
+    pub input: InputSection,
     /// `[log]`
     pub log: LogSection,
 }
@@ -190,26 +196,6 @@ pub enum BadLinkName {
     Off,
 }
 
-/// `target.pointer`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct PointerSection {
-    /// Whether the app draws a pointer of its own.
-    pub local: Option<PointerLocal>,
-}
-
-/// Values of `target.pointer.local`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PointerLocal {
-    /// Phones and slow lines yes, desktop apps no.
-    Auto,
-    /// Always.
-    On,
-    /// Never.
-    Off,
-}
-
 /// `[video]` or one `[[display]]`: what one display is captured with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -280,6 +266,8 @@ pub enum HidBackendName {
     Gadget,
     /// A CH9329 on a serial line.
     Ch9329,
+    /// This machine's own keyboard and pointer.
+    Uinput,
     /// No hardware: each report becomes a JSON line.
     Recording,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
+use crate::hid::pointing::PointerMode;
 use crate::input::layout::Layout;
 use crate::input::typist::UnicodeEntry;
 use crate::media::audio::AudioSettings;
@@ -14,6 +15,7 @@ use crate::media::pipeline::VideoSettings;
 use crate::peer::machine::{
     AnnouncedPlatform, BadLink, KeyboardSettings, LocalPointer, PeerSettings, TargetOs,
 };
+use crate::peer::sharing::Sharing;
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
 use crate::wire::endpoint::Endpoint;
 use crate::wire::id::{DeviceUuid, PeerId};
@@ -21,10 +23,11 @@ use crate::wire::id::{DeviceUuid, PeerId};
 use hid::HidChoice;
 
 use super::file::{
-    Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, PointerLocal, TargetSection, VideoSource,
+    Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, TargetSection, VideoSource,
 };
 
 mod audio;
+mod hands;
 pub mod hid;
 mod typing;
 mod video;
@@ -137,6 +140,8 @@ pub struct TargetSettings {
     pub bad_link: BadLink,
     /// Whether the app draws a pointer.
     pub local_pointer: LocalPointer,
+    /// Which pointer devices it understands.
+    pub pointer: PointerMode,
 }
 
 /// Everything, resolved.
@@ -160,6 +165,8 @@ pub struct Settings {
     pub audio: Option<AudioSettings>,
     /// The hands.
     pub hid: HidChoice,
+    /// Who may type when several controllers are there.
+    pub sharing: Sharing,
     /// Log level word.
     pub log_level: LogLevel,
     /// The state directory.
@@ -291,13 +298,11 @@ pub fn resolve(
     let (os, _) = r.pick("target.os", [Some(Os::Windows), target.os, None, None], |o| word(*o));
     let (keyboard_layout, unicode_entry) = typing::resolve(parsed, target, &mut r)?;
     let bad_link = typing::resolve_bad_link(target, &mut r);
-    let (local, _) =
-        r.pick("target.pointer.local", [Some(PointerLocal::Auto), target.pointer.local, None, None], |l| {
-            word(*l)
-        });
+    let (local_pointer, pointer) = hands::pointer(target, &mut r);
     let displays = video::resolve(parsed, flags, &mut r)?;
     let audio = audio::resolve(parsed, &displays, &mut r)?;
     let hid = hid::resolve(parsed, flags, &mut r)?;
+    let sharing = hands::sharing(parsed, &mut r);
     let env_level = match environment("KVMDESK_LOG") {
         None => None,
         Some(word) => Some(LogLevel::from_word(&word).ok_or_else(|| {
@@ -337,15 +342,13 @@ pub fn resolve(
             keyboard_layout,
             unicode_entry,
             bad_link,
-            local_pointer: match local.unwrap_or(PointerLocal::Auto) {
-                PointerLocal::Auto => LocalPointer::Auto,
-                PointerLocal::On => LocalPointer::On,
-                PointerLocal::Off => LocalPointer::Off,
-            },
+            local_pointer,
+            pointer,
         },
         displays,
         audio,
         hid,
+        sharing,
         log_level: level.unwrap_or(LogLevel::Info),
         state_dir: state_dir.unwrap_or_default(),
         shown: r.shown,

@@ -68,6 +68,16 @@ impl Lane {
         }
     }
 
+    /// Throws moves away that mean nothing any more; whether there were any.
+    pub(super) fn drop_moves(&mut self) -> bool {
+        let before = self.pending.len();
+        self.pending.retain(|(_, report)| !report.is_move());
+        if self.pending.is_empty() && !self.is_stalled() {
+            self.state = State::Ready;
+        }
+        self.pending.len() != before
+    }
+
     pub(super) fn pending(&self) -> impl Iterator<Item = &(OwnerId, Report)> {
         self.pending.iter()
     }

@@ -5,6 +5,7 @@ pub mod configfs;
 pub mod descriptor;
 pub mod engine;
 mod lane;
+pub mod pointing;
 mod poll;
 pub mod queue;
 pub mod report;

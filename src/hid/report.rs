@@ -7,6 +7,7 @@ use crate::input::event::{AbsolutePoint, PointerButton};
 use crate::input::usage::{ConsumerUsage, KeyUsage, SystemUsage};
 
 use super::backend::HidDevice;
+use super::pointing::{Motion, PointerMode, Pointing};
 
 /// Who holds a key: one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,28 +47,15 @@ impl Report {
 }
 
 /// Everything the target has been told is down, and by which owners.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ReportState {
     /// In the order of pressing, modifiers among them.
     keys: Vec<(KeyUsage, BTreeSet<OwnerId>)>,
     /// With the device each went down on.
     buttons: Vec<(PointerButton, HidDevice, BTreeSet<OwnerId>)>,
-    position: Option<AbsolutePoint>,
-    pointer: HidDevice,
+    pointing: Pointing,
     /// The last absolute report that the target took had buttons down: it needs an all-up wherever the pointer is now.
     has_told_absolute_down: bool,
-}
-
-impl Default for ReportState {
-    fn default() -> Self {
-        Self {
-            keys: vec![],
-            buttons: vec![],
-            position: None,
-            pointer: HidDevice::Absolute,
-            has_told_absolute_down: false,
-        }
-    }
 }
 
 /// `ErrorRollOver` (HID 1.11 appendix C.3): more keys are down than the report has places.
@@ -129,23 +117,98 @@ impl ReportState {
         self.keys.is_empty() && self.buttons.is_empty()
     }
 
-    /// The pointer goes to a place; buttons and wheel follow on the absolute device.
-    pub fn move_to(&mut self, point: AbsolutePoint) -> Report {
-        self.remember_position(point);
+    /// Which pointer devices the target understands.
+    pub fn set_pointer(&mut self, mode: PointerMode) {
+        self.pointing.set_mode(mode);
+    }
+
+    /// The size of the target's screen, in its own pixels.
+    pub fn set_screen(&mut self, width: u32, height: u32) {
+        self.pointing.set_screen(width, height);
+    }
+
+    /// The target reads the relative pointer only, or not any more. In [`PointerMode::Auto`] places become distances by
+    /// that; returns those to the last place.
+    pub fn set_absolute_deaf(&mut self, is_deaf: bool) -> Vec<Report> {
+        if self.pointing.set_absolute_deaf(is_deaf) { self.travel() } else { vec![] }
+    }
+
+    /// Whether places become distances though the user did not say so.
+    pub fn falls_back(&self) -> bool {
+        self.pointing.falls_back()
+    }
+
+    /// The device that a place is told to.
+    pub fn carrier_of_places(&self) -> HidDevice {
+        self.pointing.carrier(Motion::Place)
+    }
+
+    /// The device that a distance is told to.
+    pub fn carrier_of_distances(&self) -> HidDevice {
+        self.pointing.carrier(Motion::Distance)
+    }
+
+    /// The pointer goes to a place; buttons and wheel follow on the same device.
+    pub fn move_to(&mut self, owner: OwnerId, point: AbsolutePoint) -> Vec<Report> {
+        self.pointing.go_to(owner, point);
+        self.travel()
+    }
+
+    /// The owner's hand is there from now on, though no report says so.
+    pub fn remember_position(&mut self, owner: OwnerId, point: AbsolutePoint) {
+        self.pointing.go_to(owner, point);
+    }
+
+    /// The pointer moves by counts; buttons and wheel follow on the same device.
+    pub fn move_by(&mut self, owner: OwnerId, dx: i32, dy: i32) -> Vec<Report> {
+        let (dx, dy) = (dx.clamp(-MAX_MOVE, MAX_MOVE), dy.clamp(-MAX_MOVE, MAX_MOVE));
+        self.pointing.go_by(owner, dx, dy);
+        match self.pointing.device() {
+            HidDevice::Absolute => vec![self.place()],
+            HidDevice::Relative | HidDevice::Keyboard | HidDevice::Consumer | HidDevice::System => {
+                self.distance(dx, dy)
+            }
+        }
+    }
+
+    /// The pointer goes back to where this owner's hand is, if somebody else moved it and drags nothing: clicks happen
+    /// where their user sees his hand.
+    pub fn return_to(&mut self, owner: OwnerId) -> Vec<Report> {
+        match self.pointing.own_place(owner) {
+            Some(place) if self.buttons.is_empty() => self.move_to(owner, place),
+            Some(_) | None => vec![],
+        }
+    }
+
+    /// Distances were thrown away: nobody knows where they would have led.
+    pub fn lose_count(&mut self) {
+        self.pointing.lose_count();
+    }
+
+    /// What brings the pointer to the last place once more, where distances have to.
+    pub fn travel_again(&mut self) -> Vec<Report> {
+        let wants = self.pointing.device() == HidDevice::Relative
+            && self.carrier_of_places() == HidDevice::Relative
+            && self.pointing.is_lost();
+        if wants { self.travel() } else { vec![] }
+    }
+
+    fn travel(&mut self) -> Vec<Report> {
+        match self.carrier_of_places() {
+            HidDevice::Absolute => vec![self.place()],
+            HidDevice::Relative | HidDevice::Keyboard | HidDevice::Consumer | HidDevice::System => {
+                let hops = self.pointing.travel();
+                hops.into_iter().flat_map(|(dx, dy)| self.distance(dx, dy)).collect()
+            }
+        }
+    }
+
+    fn place(&self) -> Report {
         Report { is_move: true, ..self.absolute(0, 0) }
     }
 
-    /// The place is known from now on, though no report says so.
-    pub fn remember_position(&mut self, point: AbsolutePoint) {
-        let clamp = |v: u16| v.min(AbsolutePoint::MAX);
-        self.position = Some(AbsolutePoint { x: clamp(point.x), y: clamp(point.y) });
-        self.pointer = HidDevice::Absolute;
-    }
-
-    /// The pointer moves by counts, split along its line into as many reports as i8 fields need.
-    pub fn move_by(&mut self, dx: i32, dy: i32) -> Vec<Report> {
-        self.pointer = HidDevice::Relative;
-        let (dx, dy) = (dx.clamp(-MAX_MOVE, MAX_MOVE), dy.clamp(-MAX_MOVE, MAX_MOVE));
+    /// Split along its line into as many reports as i8 fields need.
+    fn distance(&self, dx: i32, dy: i32) -> Vec<Report> {
         let parts = (dx.abs().max(dy.abs()) + STEP - 1) / STEP;
         let share = |d: i32, n: i32| (d * (n + 1) / parts - d * n / parts) as i8;
         (0..parts)
@@ -153,7 +216,7 @@ impl ReportState {
             .collect()
     }
 
-    /// A button goes down on the device of the last position, up on the one where it went down.
+    /// A button goes down on the device of the last motion, up on the one where it went down.
     pub fn button(&mut self, owner: OwnerId, button: PointerButton, is_down: bool) -> Option<Report> {
         let held = self.buttons.iter().position(|(b, _, _)| *b == button);
         match (held, is_down) {
@@ -162,8 +225,9 @@ impl ReportState {
                 None
             }
             (None, true) => {
-                self.buttons.push((button, self.pointer, [owner].into()));
-                Some(self.at_rest(self.pointer))
+                let device = self.pointing.device();
+                self.buttons.push((button, device, [owner].into()));
+                Some(self.at_rest(device))
             }
             (Some(at), false) => {
                 let (_, device, owners) = &mut self.buttons[at];
@@ -179,14 +243,14 @@ impl ReportState {
         }
     }
 
-    /// The wheel turns by notches, on the device of the last position; more than 508 are clamped.
+    /// The wheel turns by notches, on the device of the last motion; more than 508 are clamped.
     pub fn wheel(&mut self, vertical: i32, horizontal: i32) -> Vec<Report> {
         let (mut v, mut h) = (vertical.clamp(-MAX_WHEEL, MAX_WHEEL), horizontal.clamp(-MAX_WHEEL, MAX_WHEEL));
         let mut reports = vec![];
         while v != 0 || h != 0 {
             let (dv, dh) = (v.clamp(-STEP, STEP), h.clamp(-STEP, STEP));
             (v, h) = (v - dv, h - dh);
-            reports.push(match self.pointer {
+            reports.push(match self.pointing.device() {
                 HidDevice::Relative => self.relative(0, 0, dv as i8, dh as i8),
                 HidDevice::Absolute | HidDevice::Keyboard | HidDevice::Consumer | HidDevice::System => {
                     self.absolute(dv as i8, dh as i8)
@@ -209,6 +273,7 @@ impl ReportState {
 
     /// Whatever only `owner` holds goes up.
     pub fn release_all(&mut self, owner: OwnerId) -> Vec<Report> {
+        self.pointing.forget(owner);
         let mut reports: Vec<Report> = self
             .keys_change(|keys| {
                 for (_, owners) in keys {
@@ -242,8 +307,11 @@ impl ReportState {
         self.keys.clear();
     }
 
-    /// No button is down on one pointer any more.
+    /// No button is down on one pointer any more, and what waited for it is lost.
     pub fn lift_buttons(&mut self, device: HidDevice) {
+        if device == HidDevice::Relative {
+            self.pointing.lose_count();
+        }
         self.buttons.retain(|(_, d, _)| *d != device);
     }
 
@@ -257,8 +325,7 @@ impl ReportState {
     /// The report that brings one device to the present state, where all should be up. `None` where a report
     /// would move the pointer to a place nobody asked for.
     pub fn all_up(&self, device: HidDevice) -> Option<Report> {
-        let has_place =
-            self.has_told_absolute_down || (self.position.is_some() && self.pointer == HidDevice::Absolute);
+        let has_place = self.has_told_absolute_down || self.pointing.has_absolute_place();
         (device != HidDevice::Absolute || has_place).then(|| self.at_rest(device))
     }
 
@@ -298,7 +365,7 @@ impl ReportState {
     }
 
     fn absolute(&self, wheel: i8, pan: i8) -> Report {
-        let AbsolutePoint { x, y } = self.position.unwrap_or_default();
+        let AbsolutePoint { x, y } = self.pointing.position().unwrap_or_default();
         let ([xl, xh], [yl, yh]) = (x.to_le_bytes(), y.to_le_bytes());
         let buttons = self.button_bits(HidDevice::Absolute);
         Report::new(HidDevice::Absolute, &[buttons, xl, xh, yl, yh, wheel as u8, pan as u8])

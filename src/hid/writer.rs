@@ -16,6 +16,7 @@ use crate::input::typist::{Typist, UnicodeEntry};
 
 use super::backend::HidBackend;
 use super::engine::{Deed, Engine};
+use super::pointing::PointerMode;
 use super::poll::{self, Sleeper, Waker};
 use super::queue::Gauge;
 use super::report::OwnerId;
@@ -43,6 +44,8 @@ pub struct HidSettings {
     pub keyboard_layout: String,
     /// What becomes of characters that the layout does not type.
     pub unicode_entry: UnicodeEntry,
+    /// Which pointer devices the target understands.
+    pub pointer: PointerMode,
 }
 
 /// Owner of the writer thread; dropping it lifts everything and joins, within 300 ms.
@@ -82,6 +85,7 @@ pub struct QueueFull;
 enum Message {
     Open(OwnerId, Arc<Gauge>),
     Event(OwnerId, InputEvent),
+    Screen(u32, u32),
     Close(OwnerId),
     Stop,
 }
@@ -128,7 +132,7 @@ impl HidWriter {
                 });
             let thread = std::thread::Builder::new()
                 .name("hid-writer".to_owned())
-                .spawn(move || shell.run(backend, typist))?;
+                .spawn(move || shell.run(backend, typist, settings.pointer))?;
             Ok((link, thread))
         });
         let (link, thread) = match started {
@@ -191,6 +195,14 @@ impl HidHandle {
         if link.send(Message::Event(self.owner, event)) { Ok(()) } else { Err(QueueFull) }
     }
 
+    /// Tells how large the target's screen is, in its own pixels: by that places become distances and distances places.
+    /// A side of 0 says nothing; one of more than 16384 counts as 16384.
+    pub fn set_screen(&self, width: u32, height: u32) {
+        if let Some(link) = &self.link {
+            link.send(Message::Screen(width, height));
+        }
+    }
+
     /// How far the texts of this session are.
     pub fn text_progress(&self) -> TextProgress {
         let (bytes_waiting, cuts) = self.gauge.text();
@@ -216,10 +228,11 @@ struct Shell {
 }
 
 impl Shell {
-    fn run(self, mut backend: Box<dyn HidBackend>, typist: Result<Typist, String>) {
+    fn run(self, mut backend: Box<dyn HidBackend>, typist: Result<Typist, String>, pointer: PointerMode) {
         tracing::debug!("HID writer starts with backend {}", backend.name());
         let mut engine = Engine::new(typist, backend.keeps_state());
         engine.set_advice(backend.advice());
+        engine.set_pointer(pointer);
         let mut stopping: Option<Instant> = None;
         let mut leds_paused_until: Option<Instant> = None;
         let mut published_at: Option<Instant> = None;
@@ -229,6 +242,7 @@ impl Shell {
                 match message {
                     Message::Open(owner, gauge) => engine.open(owner, gauge),
                     Message::Event(owner, event) => engine.push(owner, event, Instant::now()),
+                    Message::Screen(width, height) => engine.set_screen(width, height),
                     Message::Close(owner) => engine.close(owner),
                     Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),
                 }

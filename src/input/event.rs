@@ -32,13 +32,25 @@ impl AbsolutePoint {
     pub const MAX: u16 = 32767;
 
     /// The point for a pixel of a picture of `width` x `height` pixels; pixels outside are clamped to the edge.
+    ///
+    /// Rounded up, and never to the nearest: systems spread 0..=32767 over their pixels in different ways (edge to edge
+    /// or in equal parts, cut off or rounded), and only so up to 16384 pixels all of them come out at this very one.
     pub fn from_pixel(x: i32, y: i32, width: u32, height: u32) -> Self {
         let scale = |v: i32, size: u32| {
             let last = u64::from(size.saturating_sub(1));
             let v = u64::try_from(v.max(0)).unwrap_or(0).min(last);
-            (v * u64::from(Self::MAX) + last / 2).checked_div(last).unwrap_or(0) as u16
+            if last == 0 { 0 } else { (v * u64::from(Self::MAX)).div_ceil(last) as u16 }
         };
         Self { x: scale(x, width), y: scale(y, height) }
+    }
+
+    /// The pixel of a picture of `width` x `height` pixels that [`Self::from_pixel`] made this point of.
+    pub fn to_pixel(self, width: u32, height: u32) -> (i32, i32) {
+        let scale = |v: u16, size: u32| {
+            let last = u64::from(size.saturating_sub(1).min(i32::MAX as u32));
+            (u64::from(v.min(Self::MAX)) * last / u64::from(Self::MAX)) as i32
+        };
+        (scale(self.x, width), scale(self.y, height))
     }
 }
 
@@ -168,5 +180,48 @@ mod tests {
         assert_eq!(at(1920, 5000), AbsolutePoint { x: 32767, y: 32767 });
         assert_eq!(at(-7, i32::MIN), AbsolutePoint { x: 0, y: 0 });
         assert_eq!(AbsolutePoint::from_pixel(5, 5, 0, 1), AbsolutePoint { x: 0, y: 0 });
+    }
+
+    /// What systems make of an absolute coordinate: Windows and libinput cut equal parts, X.org goes from edge to edge
+    /// and cuts off, others round.
+    fn pixels(v: u16, size: u32) -> [u32; 3] {
+        let (v, size, max) = (u64::from(v), u64::from(size), u64::from(AbsolutePoint::MAX));
+        [v * size / (max + 1), v * (size - 1) / max, (2 * v * (size - 1) + max) / (2 * max)].map(|p| p as u32)
+    }
+
+    fn assert_exact(pixel: u32, size: u32) {
+        let point = AbsolutePoint::from_pixel(pixel as i32, 0, size, 1);
+        assert_eq!(pixels(point.x, size), [pixel; 3], "{pixel} of {size}");
+        assert_eq!(point.to_pixel(size, 1), (pixel as i32, 0), "{pixel} of {size}");
+    }
+
+    #[test]
+    fn every_pixel_of_usual_screens_is_met() {
+        for size in
+            [1, 2, 480, 576, 600, 640, 720, 768, 800, 900, 1024, 1050, 1080, 1200, 1280, 1366, 1440, 1600]
+                .into_iter()
+                .chain([1680, 1920, 2048, 2160, 2560, 2880, 3440, 3840, 4096, 5120, 7680])
+        {
+            (0..size).for_each(|pixel| assert_exact(pixel, size));
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig {
+            cases: 5000,
+            rng_seed: proptest::test_runner::RngSeed::Fixed(7),
+            failure_persistence: None,
+            ..Default::default()
+        })]
+        /// Edges and everything in between are exact to the pixel, whatever the size.
+        #[test]
+        fn every_pixel_of_every_screen_is_met(size in 1u32..=16_384, place in 0u32..=u32::MAX, beyond in 0i32..i32::MAX) {
+            assert_exact(place % size, size);
+            assert_exact(0, size);
+            assert_exact(size - 1, size);
+            let outside = AbsolutePoint::from_pixel(-beyond, (size as i32).saturating_add(beyond), size, size);
+            let last = if size == 1 { 0 } else { AbsolutePoint::MAX };
+            proptest::prop_assert_eq!(outside, AbsolutePoint { x: 0, y: last });
+        }
     }
 }

@@ -89,6 +89,7 @@ impl Peer {
         let wish = self.wish();
         self.requested = Some(wish);
         self.event(Event::LoggedIn { request: wish });
+        self.claim_hands();
         self.update_sound();
         self.agree();
         self.show_notice();

@@ -29,6 +29,7 @@ use super::options::Options;
 use super::pace::Pace;
 use super::picture::Agreement;
 use super::pointer::Pointer;
+use super::sharing::Hold;
 use super::sound::Sound;
 use super::tally::Tally;
 use super::texts;
@@ -91,6 +92,9 @@ pub struct Peer {
     /// Pointer events are thrown away until the echo of the ping behind the first picture.
     pub(super) is_pointer_awake: bool,
     pub(super) has_sent_picture: bool,
+    /// Whether the hands of this controller act, or whose do, and what the app was told about it.
+    pub(super) hold: Hold,
+    pub(super) is_keyboard_allowed: bool,
     pub(super) notice: String,
     pub(super) is_sealed: bool,
     pub(super) ignored: u64,
@@ -158,6 +162,8 @@ impl Peer {
             hands: Hands::default(),
             is_pointer_awake: false,
             has_sent_picture: false,
+            hold: Hold::Mine,
+            is_keyboard_allowed: true,
             notice: String::new(),
             is_sealed: false,
             ignored: 0,
@@ -195,6 +201,7 @@ impl Peer {
                 self.transmit(texts::notice(texts::HID_TITLE, text.to_owned()));
             }
             Input::Remark(_) => {}
+            Input::Hold(hold) => self.handle_hold(hold),
             Input::Backlog(bytes) => self.backlog = bytes,
             Input::Sound(packet) => self.handle_sound(packet),
             Input::SoundThere { index, is_there } => self.handle_sound_there(index, is_there),
@@ -297,28 +304,13 @@ impl Peer {
             Union::LoginRequest(request) if !is_open => self.handle_login(request),
             Union::LoginRequest(_) => self.ignore("a second login"),
             _ if !is_open => self.ignore("a message before login"),
-            Union::KeyEvent(_) | Union::MouseEvent(_) if self.options.is_view_only => {}
-            Union::KeyEvent(event) => self.handle_key(&event, now),
-            Union::MouseEvent(event) => self.handle_mouse(&event),
+            Union::KeyEvent(_) | Union::MouseEvent(_) | Union::PointerDeviceEvent(_) => {
+                self.handle_hands(&union)
+            }
             Union::Misc(hbb::Misc { union: Some(union) }) => self.handle_misc(union, now),
             Union::ScreenshotRequest(request) => self.handle_screenshot_request(request),
             Union::VoiceCallRequest(request) => self.refuse_voice_call(request),
             _ => self.ignore("an unknown message"),
-        }
-    }
-
-    fn handle_mouse(&mut self, event: &hbb::MouseEvent) {
-        // Before the user can have seen a picture the apps inject clicks (trap T12): nothing of that is real.
-        let is_seen = self.is_pointer_awake || (self.has_sent_picture && self.flow.is_blind(self.now));
-        if !is_seen {
-            return;
-        }
-        let ground = super::pointer::Ground {
-            left: self.displays.left(self.hands_display),
-            size: self.displays.size(self.hands_display),
-        };
-        if !self.pointer.handle(event, ground, self.settings.announce, &mut self.hands) {
-            self.ignore("a mouse event without meaning");
         }
     }
 
@@ -393,6 +385,7 @@ impl Peer {
         }
         self.drain_hands();
         self.hands_display = index;
+        self.pointer.origin_changed();
         self.update_sound();
     }
 
@@ -421,7 +414,8 @@ impl Peer {
             if self.hands.holds_anything() {
                 self.let_go();
             }
-            if self.options.wants_lock_at_end && !self.options.is_view_only {
+            let acts = !self.options.is_view_only && self.hold == Hold::Mine;
+            if self.options.wants_lock_at_end && acts {
                 let (usage, modifiers) = super::control::lock_chord(self.settings.os);
                 self.hands.emit(InputEvent::Tap { usage, modifiers });
             }

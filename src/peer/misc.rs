@@ -69,6 +69,9 @@ impl Peer {
         if self.options.is_view_only && !was_view_only {
             self.let_go();
         }
+        if self.options.is_view_only != was_view_only {
+            self.claim_hands();
+        }
         self.request_video();
         if self.options.decodes != decoded {
             self.video.withdrawn(self.options.decodes, now);

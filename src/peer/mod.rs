@@ -1,6 +1,7 @@
 //! One controller's session as a machine without I/O: handshake, login, options, input, video gating.
 //! It does not know that a gadget, a camera or a socket exists (reference: network 9 and 10, session 1 to 7).
 
+mod acting;
 mod control;
 mod displays;
 mod entry;
@@ -20,6 +21,7 @@ mod pace;
 mod picture;
 mod pointer;
 mod proof;
+pub mod sharing;
 mod sound;
 pub mod tally;
 pub mod texts;

@@ -99,6 +99,10 @@ impl Peer {
 
     /// Tells the controller a new size: the list for all windows, then the display, then a key frame.
     fn announce(&mut self, index: usize, now: Instant) {
+        // Displays stand side by side: those to the right of this one move.
+        if index < self.hands_display {
+            self.pointer.origin_changed();
+        }
         let info = hbb::PeerInfo { displays: self.displays.infos(), ..Default::default() };
         self.transmit(encode_message(Union::PeerInfo(info)));
         self.transmit(login::encode_misc(self.displays.switch_display(index)));

@@ -9,21 +9,21 @@ use super::machine::Peer;
 use super::types::BadLink;
 
 impl Peer {
-    /// A key message.
-    pub(super) fn handle_key(&mut self, event: &hbb::KeyEvent, now: Instant) {
+    /// A key message; false for one without meaning.
+    pub(super) fn handle_key(&mut self, event: &hbb::KeyEvent) -> bool {
+        let now = self.now;
         self.hands.set_line(match self.settings.keyboard.bad_link {
             BadLink::On => true,
             BadLink::Off => false,
             BadLink::Auto => self.evenness.is_uneven(now),
         });
         let held = self.hands.typing_keys();
-        if !self.keys.handle(event, &mut self.hands) {
-            self.ignore("a key without meaning");
-        }
+        let is_understood = self.keys.handle(event, &mut self.hands);
         // A key that is held from now on is proven from now on.
         if self.hands.typing_keys() > held && self.proof_at().is_some() && self.latency.has_room() {
             self.ping(false, now);
         }
+        is_understood
     }
 
     /// When the next ping for a held key is due, or the echo is late that lets it go.

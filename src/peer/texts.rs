@@ -72,6 +72,20 @@ pub const VIDEO_TITLE: &str = "Picture";
 /// Title of notices about the keyboard and mouse of the target.
 pub const HID_TITLE: &str = "Keyboard and mouse";
 
+/// What a controller is told when its turn has come.
+pub const YOURS: &str = "Keyboard and mouse are yours now.";
+
+/// What a controller is told whose hands do not act.
+pub fn held_by(holder: &str, can_take: bool) -> String {
+    if can_take {
+        format!("{holder} holds keyboard and mouse. Press a key or a mouse button to take them over.")
+    } else {
+        format!(
+            "{holder} holds keyboard and mouse. You can watch, and they come to you when it is your turn."
+        )
+    }
+}
+
 /// A message box with a close button (reference: session 7.5).
 pub fn notice(title: &str, text: String) -> Vec<u8> {
     encode_message(Union::MessageBox(hbb::MessageBox {

@@ -15,6 +15,7 @@ use crate::video::signal::DisplayState;
 use crate::wire::id::PeerId;
 
 use super::gate::{LoginAttempt, Verdict};
+use super::sharing::{Claim, Hold};
 
 /// Largest payload that a controller may send once it is logged in, in bytes.
 pub const PAYLOAD_LIMIT_AFTER_LOGIN: usize = crate::wire::frame::MAX_AFTER_LOGIN;
@@ -141,6 +142,8 @@ pub enum Input<'a> {
     HidNotice(&'a str),
     /// Something that the user is to know now, each time.
     Remark(&'a str),
+    /// Whether this controller's hands act, or another one's.
+    Hold(&'a Hold),
     /// Bytes waiting to go out, in bytes: the measure of a slow line.
     Backlog(usize),
     /// A packet of the sound that was asked for.
@@ -240,6 +243,8 @@ pub enum Event {
         /// What they do.
         event: InputEvent,
     },
+    /// What this controller wants of keyboard and pointer, from its login on; [`Input::Hold`] answers.
+    Claim(Claim),
     /// The session was not encrypted although we offered it: the server's copy of our key may be wrong, so
     /// RegisterPk is sent again (reference: network 9.5).
     KeyNotConfirmed,

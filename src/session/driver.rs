@@ -24,6 +24,8 @@ use crate::peer::gate::{LoginAttempt, Verdict};
 use crate::peer::machine::{
     CloseReason, Event, Input, Opening, Output, PAYLOAD_LIMIT_AFTER_LOGIN, Peer, PeerSettings,
 };
+use crate::peer::sharing::{Claim, Hold};
+use crate::video::format::Resolution;
 use crate::video::frame::EncodedFrame;
 
 use super::outbox::{Item, Outbox, Pushed};
@@ -62,6 +64,9 @@ pub trait SessionHost: Send + Sync {
     fn logged_in(&self, session: u64, attempt: &LoginAttempt, end: watch::Sender<Option<String>>);
     /// Its hands did something (for the test card): a short description.
     fn noticed(&self, session: u64, what: &crate::input::event::InputEvent);
+    /// What it wants of keyboard and pointer, from its login on. The host tells by `hold` how that stands, now and
+    /// whenever it changes; one that says nothing lets all sessions act.
+    fn claim(&self, _session: u64, _claim: Claim, _hold: &watch::Sender<Hold>) {}
     /// The server's copy of our key may be wrong.
     fn key_not_confirmed(&self);
     /// What it does, each second while it is logged in.
@@ -89,11 +94,13 @@ pub async fn run(
     let mut states: Vec<_> = displays.iter().map(|d| d.video.state()).collect();
     // All displays are one computer's, with the same hands.
     let mut healths: Vec<_> = displays.iter().take(1).map(|d| d.health.clone()).collect();
-    let seen = states.iter_mut().map(|s| *s.borrow_and_update()).collect();
+    let seen: Vec<_> = states.iter_mut().map(|s| *s.borrow_and_update()).collect();
+    let screens = seen.iter().map(|s| s.original_resolution).collect();
     let (mut reader, writer) = arrival.stream.split();
     let outbox = Arc::new(Outbox::default());
     let mut writing = Writing(tokio::spawn(write_all(writer, outbox.clone())));
     let (end_sender, mut end) = watch::channel(None);
+    let (hold_sender, mut hold) = watch::channel(Hold::Mine);
     let now = Instant::now();
     let mut presences: Vec<_> =
         displays.iter().map(|d| d.audio.as_ref().map(AudioHandle::presence)).collect();
@@ -107,11 +114,14 @@ pub async fn run(
         host,
         attempt: None,
         end: Some(end_sender),
+        hold: hold_sender,
         pictures: Pictures::new(displays.len()),
         sound: None,
         shots: JoinSet::new(),
         displays,
         handles: vec![],
+        screens,
+        told_screen: None,
         meter: Meter::new(now),
         stats_at: None,
         remarked_at: None,
@@ -127,6 +137,7 @@ pub async fn run(
         let now = Instant::now();
         drive.pictures.hold(|index| drive.peer.can_take_frame(index, now));
         let happened = tokio::select! {
+            now = changed(&mut hold) => Happened::Hold(now),
             text = changed(&mut end) => Happened::End(text.unwrap_or_default()),
             _ = stopped(&mut shutdown) => Happened::End(String::new()),
             payload = reader.next() => Happened::Received(payload),
@@ -149,6 +160,7 @@ pub async fn run(
         drive.feed(Input::Backlog(drive.outbox.backlog()));
         match happened {
             Happened::End(text) => drive.feed(Input::End(&text)),
+            Happened::Hold(now) => drive.feed(Input::Hold(&now)),
             Happened::Received(Ok(Some(payload))) => drive.feed(Input::Payload(&payload)),
             Happened::Received(Ok(None)) => {
                 break drive.cut(CloseReason::LeftByController(String::new()), &mut reader);
@@ -163,6 +175,7 @@ pub async fn run(
             Happened::Frame(_, None) => drive.feed(Input::End("")),
             Happened::State(index) => {
                 if let Some(state) = states.get_mut(index).map(|s| *s.borrow_and_update()) {
+                    drive.screens[index] = state.original_resolution;
                     drive.feed(Input::Display { index, state });
                 }
             }
@@ -228,6 +241,7 @@ enum Happened {
     /// Nothing waits to go out any more.
     Drained,
     End(String),
+    Hold(Hold),
     WriterGone(io::Result<()>),
     Due,
 }
@@ -240,10 +254,14 @@ struct Drive {
     displays: Vec<Display>,
     attempt: Option<LoginAttempt>,
     end: Option<watch::Sender<Option<String>>>,
+    hold: watch::Sender<Hold>,
     pictures: Pictures,
     sound: Option<AudioSubscription>,
     shots: JoinSet<Shot>,
     handles: Vec<HidHandle>,
+    /// The size of each display's signal, and that of the one on which hands acted last.
+    screens: Vec<Resolution>,
+    told_screen: Option<Resolution>,
     meter: Meter,
     stats_at: Option<Instant>,
     remarked_at: Option<Instant>,
@@ -380,7 +398,12 @@ impl Drive {
             },
             Event::KeyframeWanted { index } => self.pictures.request_keyframe(index),
             Event::Hands { index, event } => {
-                let Some(handle) = self.handles.get(index) else { return };
+                let (Some(handle), Some(screen)) = (self.handles.get(index), self.screens.get(index)) else {
+                    return;
+                };
+                if self.told_screen.replace(*screen) != Some(*screen) {
+                    handle.set_screen(screen.width, screen.height);
+                }
                 self.host.noticed(self.session, &event);
                 let (is_text, is_key) = (matches!(event, InputEvent::Text(_)), event.is_of_keyboard());
                 if let Err(error) = handle.send(event) {
@@ -390,6 +413,11 @@ impl Drive {
                         self.tell_refused(is_text);
                     }
                 }
+            }
+            Event::Claim(claim) => {
+                self.host.claim(self.session, claim, &self.hold);
+                let now = self.hold.borrow().clone();
+                self.feed(Input::Hold(&now));
             }
             Event::KeyNotConfirmed => self.host.key_not_confirmed(),
             Event::Closed(_) => {}

@@ -195,6 +195,7 @@ impl Replay {
                 assert_eq!(index, 0);
                 self.effects.push(Effect::Hands(event));
             }
+            Event::Claim(_) => {}
             Event::KeyNotConfirmed => panic!("the key was confirmed"),
             Event::Closed(reason) => self.closed = Some(reason),
         }

@@ -14,7 +14,7 @@ const EV_ABS: u16 = 3;
 const AUTOREPEAT: i32 = 2;
 
 /// evdev key codes; those of the main block are also the set-1 scan codes that a Windows target is sent.
-mod key {
+pub mod key {
     pub const ESC: u16 = 1;
     pub const LEFT_CTRL: u16 = 29;
     pub const A: u16 = 30;
@@ -31,7 +31,7 @@ fn keys(events: &[Event]) -> Vec<(u16, i32)> {
 }
 
 /// Waits for exactly these key events.
-fn expect_keys(session: &mut Session<'_>, from: &mut Recording<'_>, what: &str, wanted: &[(u16, i32)]) {
+pub fn expect_keys(session: &mut Session<'_>, from: &mut Recording<'_>, what: &str, wanted: &[(u16, i32)]) {
     let events = session.until(what, |_| from.take_if(|events| keys(events).len() >= wanted.len()));
     assert_eq!(keys(&events), wanted, "{what}");
     say(&format!("ok: {what}"));
@@ -150,10 +150,15 @@ pub fn pointer_arrives(session: &mut Session<'_>, pointer: &mut Recording<'_>) {
 }
 
 /// The computer lights Caps Lock: it is seen, and a lock state that the controller tells is acted on.
-pub fn caps_lock_comes_back(session: &mut Session<'_>, keyboard: &mut Recording<'_>) {
+/// `function` and `name` say which keyboard the computer lights.
+pub fn caps_lock_comes_back(
+    session: &mut Session<'_>,
+    keyboard: &mut Recording<'_>,
+    (function, name): (&str, &str),
+) {
     let is_lit = |session: &Session<'_>| session.status("/target/hid/leds").to_string().contains("aps");
     assert!(!is_lit(session), "Caps Lock is dark at first");
-    session.in_guest("lab led 0 1 1");
+    session.in_guest(&format!("lab led {function} 1 1 {name}"));
     wait_for(session, "Caps Lock lit", |session| is_lit(session));
     say("ok: the computer's Caps Lock is seen");
 
@@ -161,7 +166,7 @@ pub fn caps_lock_comes_back(session: &mut Session<'_>, keyboard: &mut Recording<
     session.app.map_click(key::B.into()).unwrap();
     let wanted = [(key::CAPS_LOCK, 1), (key::CAPS_LOCK, 0), (key::B, 1), (key::B, 0)];
     expect_keys(session, keyboard, "a differing lock state is set right first", &wanted);
-    session.in_guest("lab led 0 1 0");
+    session.in_guest(&format!("lab led {function} 1 0 {name}"));
     wait_for(session, "Caps Lock dark", |session| !is_lit(session));
     say("ok: Caps Lock going dark is seen");
 }

@@ -128,8 +128,17 @@ pub struct Recording<'a> {
 impl<'a> Recording<'a> {
     /// Records the node of HID function `number` from now on, over unplugging too.
     pub fn start(machine: &'a Machine, number: u8) -> Self {
-        machine.run(&format!("lab record {number}"));
-        Self { machine, file: format!("/tmp/events.{number}"), lines_read: 1 }
+        Self::of(machine, &number.to_string(), "")
+    }
+
+    /// The same of a device that a program in the guest made, by the end of its name.
+    pub fn start_own(machine: &'a Machine, name: &str) -> Self {
+        Self::of(machine, "uinput", name)
+    }
+
+    fn of(machine: &'a Machine, function: &str, name: &str) -> Self {
+        machine.run(&format!("lab record {function} {name}"));
+        Self { machine, file: format!("/tmp/events.{function}{name}"), lines_read: 1 }
     }
 
     /// What came since the last reading that was enough. Lines that are no events are notes of the recorder.

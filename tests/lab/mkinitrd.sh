@@ -13,8 +13,8 @@ chmod 755 "$tree"   # becomes the root directory, which the daemon's user must e
 mkdir -p "$tree"/{bin,sbin,usr/bin,usr/lib,lib64,proc,sys,dev,tmp,run,etc,host}
 
 # The board (vivid is its HDMI receiver, dummy_hcd its USB device controller), the computer at the other end of the
-# cable (usbhid, hid-generic, evdev), and what the guest itself needs.
-modules="vivid snd-aloop dummy_hcd libcomposite usb_f_hid usbhid hid-generic evdev configfs virtio_pci virtio_net virtio_rng 9p 9pnet_virtio"
+# cable (usbhid, hid-generic, evdev), the board as its own computer (uinput), and what the guest itself needs.
+modules="vivid snd-aloop dummy_hcd libcomposite usb_f_hid usbhid hid-generic evdev uinput configfs virtio_pci virtio_net virtio_rng 9p 9pnet_virtio"
 cd "$KERNEL_DIR/lib/modules/$release"
 for module in $modules; do
   modprobe -d "$KERNEL_DIR" -S "$release" --show-depends -a "$module" || echo "lab: no module $module" >&2

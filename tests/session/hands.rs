@@ -5,6 +5,7 @@ use std::time::Duration;
 use kvmdesk::input::event::{InputEvent, PointerButton};
 use kvmdesk::input::usage::KeyUsage as K;
 use kvmdesk::peer::machine::*;
+use kvmdesk::peer::sharing::{Claim, Hold};
 use kvmdesk::wire::message::hbb;
 use kvmdesk::wire::message::hbb::ControlKey as C;
 use kvmdesk::wire::message::hbb::key_event::Union as Key;
@@ -36,7 +37,7 @@ fn the_recorded_events_of_a_controller() {
     rig.mouse(3, 0, 1);
     rig.mouse(3, 1, 0);
     let hands = rig.take_hands();
-    assert!(matches!(hands[0], InputEvent::PointerAbsolute(p) if p.x == 256 && p.y == 911));
+    assert!(matches!(hands[0], InputEvent::PointerAbsolute(p) if p.x == 257 && p.y == 912));
     assert_eq!(hands[1], InputEvent::PointerRelative { dx: 3, dy: -4 });
     let button = |button, is_down| InputEvent::Button { button, is_down };
     assert_eq!(hands[2..4], [button(PointerButton::Left, true), button(PointerButton::Left, false)]);
@@ -119,6 +120,33 @@ fn the_pointer_sleeps_until_the_first_picture_was_seen() {
     rig.send(Union::TestDelay(hbb::TestDelay::default()));
     rig.mouse(0, 3, 3);
     assert_eq!(rig.take_hands().len(), 1, "the echo of the ping behind the picture wakes it");
+}
+
+#[test]
+fn a_pinch_on_a_track_pad_turns_the_wheel_with_control() {
+    use hbb::{pointer_device_event::Union::TouchEvent, touch_event::Union::ScaleUpdate};
+    let mut rig = Rig::watching();
+    let pinch = |rig: &mut Rig, scale| {
+        let union = Some(ScaleUpdate(hbb::TouchScaleUpdate { scale }));
+        let event = TouchEvent(hbb::TouchEvent { union });
+        rig.send(Union::PointerDeviceEvent(hbb::PointerDeviceEvent {
+            union: Some(event),
+            modifiers: vec![],
+        }));
+        rig.take_hands()
+    };
+    let turn = |vertical| InputEvent::Wheel { vertical, horizontal: 0 };
+    assert_eq!(pinch(&mut rig, 250), [down(K::LEFT_CONTROL), turn(2)]);
+    rig.map(28, true);
+    rig.map(28, false);
+    let keys = [up(K::LEFT_CONTROL), down(K::RETURN_ENTER), up(K::RETURN_ENTER)];
+    assert_eq!(rig.take_hands(), keys, "a key is never with a Control that nobody pressed");
+    assert_eq!(pinch(&mut rig, -120), [down(K::LEFT_CONTROL), turn(-1)]);
+    assert_eq!(pinch(&mut rig, 0), [up(K::LEFT_CONTROL)]);
+    assert_eq!(pinch(&mut rig, 130), [down(K::LEFT_CONTROL), turn(1)]);
+    rig.echoes = false;
+    rig.seconds(2);
+    assert_eq!(rig.take_hands(), [InputEvent::ReleaseAll], "its end may be lost with the line");
 }
 
 #[test]
@@ -241,4 +269,101 @@ fn a_remark_is_told_each_time_and_only_to_who_is_in() {
         })
         .collect();
     assert_eq!(told, vec![("Keyboard and mouse".to_owned(), "again".to_owned()); 2]);
+}
+
+fn permissions(rig: &mut Rig) -> Vec<(i32, bool)> {
+    let seen = rig.take_seen();
+    let of = |union| match union {
+        Union::Misc(hbb::Misc { union: Some(Misc::PermissionInfo(p)) }) => Some((p.permission, p.enabled)),
+        _ => None,
+    };
+    seen.into_iter().filter_map(of).collect()
+}
+
+fn boxes(seen: Vec<Union>) -> Vec<String> {
+    let of = |union| match union {
+        Union::MessageBox(shown) => Some(shown.text),
+        _ => None,
+    };
+    seen.into_iter().filter_map(of).collect()
+}
+
+#[test]
+fn who_has_to_wait_is_told_who_holds_and_cannot_type() {
+    let mut rig = Rig::watching();
+    assert_eq!(rig.claims, [Claim::Join]);
+    rig.map(42, true);
+    rig.take_hands();
+    rig.take_seen();
+    let held = Hold::Theirs { holder: "ann (1)".into(), can_take: false };
+    rig.input(Input::Hold(&held));
+    assert_eq!(rig.take_hands(), [InputEvent::ReleaseAll], "what it held goes up");
+    let seen = rig.take_seen();
+    assert!(matches!(&seen[0], Union::Misc(hbb::Misc { union: Some(Misc::PermissionInfo(p)) })
+        if p.permission == 0 && !p.enabled));
+    assert!(boxes(seen)[0].starts_with("ann (1) holds keyboard and mouse."));
+    rig.input(Input::Hold(&held));
+    rig.map(28, true);
+    rig.mouse(9, 0, 0);
+    rig.key(true, false, 0, Key::Seq("text".into()), &[]);
+    assert!(rig.take_hands().is_empty() && rig.take_seen().is_empty(), "told once");
+    assert_eq!(rig.claims, [Claim::Join], "no press takes anything");
+    rig.input(Input::Hold(&Hold::Theirs { holder: "bob (2)".into(), can_take: false }));
+    assert!(boxes(rig.take_seen())[0].starts_with("bob (2) holds"), "and again when that is somebody else");
+    rig.send_misc(Misc::Option(hbb::OptionMessage { lock_after_session_end: 2, ..Default::default() }));
+    rig.input(Input::Hold(&Hold::Mine));
+    let seen = rig.take_seen();
+    assert_eq!(boxes(seen.clone()), ["Keyboard and mouse are yours now."]);
+    assert!(matches!(&seen[0], Union::Misc(hbb::Misc { union: Some(Misc::PermissionInfo(p)) })
+        if p.permission == 0 && p.enabled));
+    rig.map(28, true);
+    assert_eq!(rig.take_hands(), [down(K::RETURN_ENTER)]);
+    rig.input(Input::Hold(&held));
+    rig.take_hands();
+    rig.send_misc(Misc::CloseReason(String::new()));
+    assert!(rig.take_hands().is_empty(), "who did not hold does not lock the screen either");
+}
+
+#[test]
+fn a_press_takes_over_and_does_nothing_else() {
+    let mut rig = Rig::watching();
+    rig.claims.clear();
+    rig.input(Input::Hold(&Hold::Theirs { holder: "ann (1)".into(), can_take: true }));
+    let seen = rig.take_seen();
+    assert!(boxes(seen)[0].contains("Press a key or a mouse button"));
+    rig.mouse(0, 5, 5);
+    rig.mouse(10, 0, 0);
+    rig.mouse(3, 0, 1);
+    rig.map(28, false);
+    assert!(rig.claims.is_empty(), "what nobody pressed takes nothing");
+    for press in [9, 17] {
+        rig.mouse(press, 0, 0);
+    }
+    rig.map(28, true);
+    rig.key(false, true, 0, Key::ControlKey(C::Escape as i32), &[]);
+    assert_eq!(rig.claims, [Claim::Take; 4]);
+    assert!(rig.take_hands().iter().all(|event| *event == InputEvent::ReleaseAll));
+    rig.input(Input::Hold(&Hold::Mine));
+    assert!(permissions(&mut rig).is_empty() && boxes(rig.take_seen()).is_empty(), "the user knows");
+    rig.map(28, false);
+    rig.mouse(10, 0, 0);
+    assert!(rig.take_hands().is_empty(), "the ups of what was not pressed");
+    rig.mouse(9, 0, 0);
+    assert_eq!(rig.take_hands().len(), 1);
+}
+
+#[test]
+fn who_only_looks_wants_no_hands_and_says_so() {
+    let mut rig = Rig::watching();
+    let view_only =
+        |value| Misc::Option(hbb::OptionMessage { disable_keyboard: value, ..Default::default() });
+    rig.send_misc(view_only(2));
+    rig.send_misc(view_only(2));
+    rig.send_misc(view_only(1));
+    assert_eq!(rig.claims, [Claim::Join, Claim::Leave, Claim::Join]);
+    let mut rig = Rig::sealed();
+    let mut request = rig.login(PASSWORD);
+    request.option.get_or_insert_default().disable_keyboard = 2;
+    rig.send(Union::LoginRequest(request));
+    assert_eq!(rig.claims, [Claim::Leave]);
 }

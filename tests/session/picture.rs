@@ -146,6 +146,8 @@ fn two_displays() {
     let seen = rig.take_seen();
     assert!(matches!(seen.as_slice(), [Union::VideoFrame(f)] if f.display == 1));
     rig.mouse(0, 1280, 0);
+    assert!(rig.take_hands().is_empty(), "the app itself moves to the new origin, no hand did");
+    rig.mouse(0, 1280, 0);
     use kvmdesk::input::event::{AbsolutePoint, InputEvent::PointerAbsolute};
     assert_eq!(
         rig.take_hands(),

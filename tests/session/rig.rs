@@ -13,6 +13,7 @@ use kvmdesk::input::event::InputEvent;
 use kvmdesk::input::usage::KeyUsage;
 use kvmdesk::peer::gate::Gate;
 use kvmdesk::peer::machine::*;
+use kvmdesk::peer::sharing::Claim;
 use kvmdesk::video::format::Resolution;
 use kvmdesk::video::frame::{Codec, CodecSet, EncodedFrame};
 use kvmdesk::video::request::VideoRequest;
@@ -74,6 +75,7 @@ pub struct Rig {
     pub shown: BTreeSet<usize>,
     pub listens_to: Option<usize>,
     pub shots: Vec<(usize, String)>,
+    pub claims: Vec<Claim>,
     pub requests: Vec<VideoRequest>,
     pub key_not_confirmed: u32,
     pub closed: Option<CloseReason>,
@@ -126,6 +128,7 @@ impl Rig {
             shown: BTreeSet::new(),
             listens_to: None,
             shots: vec![],
+            claims: vec![],
             requests: vec![],
             key_not_confirmed: 0,
             closed: None,
@@ -413,6 +416,7 @@ impl Rig {
                 }
                 self.hands.push(event);
             }
+            Event::Claim(claim) => self.claims.push(claim),
             Event::KeyNotConfirmed => self.key_not_confirmed += 1,
             Event::Closed(reason) => {
                 assert!(self.held.is_empty(), "keys without an owner: {:?}", self.held);

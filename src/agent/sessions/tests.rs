@@ -13,6 +13,10 @@ struct House {
 const SALT: &str = "a2b3c4d5";
 
 fn house(permanent: Option<&str>) -> House {
+    sharing_house(permanent, Sharing::Shared)
+}
+
+fn sharing_house(permanent: Option<&str>, sharing: Sharing) -> House {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let hash = permanent.map(|p| PasswordHash::new(p, SALT));
@@ -21,7 +25,7 @@ fn house(permanent: Option<&str>) -> House {
     let board = BoardCard::new("test".into());
     let logbook = Logbook::open(store.clone());
     House {
-        sessions: Sessions::new(gate, logbook, Some(board), cards).unwrap(),
+        sessions: Sessions::new(gate, sharing, logbook, Some(board), cards).unwrap(),
         card: told.remove(0),
         store,
         _dir: dir,
@@ -125,4 +129,36 @@ fn hands_reach_the_card() {
     let card = house.card.borrow().clone();
     assert_eq!(card.pointer, Some((3, 4)));
     assert!(card.lines.iter().any(|l| l.contains("ann (123456789) on Linux, direct")), "{:?}", card.lines);
+}
+
+/// A session that wants to type, and what it is told about that.
+fn wanting(house: &House, window: u64) -> (u64, watch::Receiver<Hold>) {
+    let (session, _) = house.come("secret12", window);
+    let (hold, told) = watch::channel(Hold::Mine);
+    house.sessions.claim(session, Claim::Join, &hold);
+    (session, told)
+}
+
+#[test]
+fn the_first_holds_and_the_others_are_told_who_that_is() {
+    let house = sharing_house(Some("secret12"), Sharing::ExclusiveFirst);
+    let (first, mut first_told) = wanting(&house, 7);
+    let (second, mut second_told) = wanting(&house, 8);
+    let (_, third_told) = wanting(&house, 9);
+    let theirs = Hold::Theirs { holder: "ann (123456789)".into(), can_take: false };
+    assert_eq!(*second_told.borrow_and_update(), theirs);
+    assert_eq!(*first_told.borrow_and_update(), Hold::Mine);
+    let (again, again_told) = wanting(&house, 7);
+    house.sessions.closed(first, &CloseReason::EndedHere(String::new()));
+    assert_eq!(*again_told.borrow(), Hold::Mine, "the same window keeps its turn");
+    assert!(!second_told.has_changed().unwrap());
+    assert!(
+        first_told.has_changed().is_err() || !first_told.has_changed().unwrap(),
+        "the old one hears nothing"
+    );
+    house.sessions.closed(again, &CloseReason::TimedOut);
+    assert_eq!(*second_told.borrow_and_update(), Hold::Mine);
+    assert_eq!(*third_told.borrow(), theirs);
+    house.sessions.claim(second, Claim::Leave, &watch::channel(Hold::Mine).0);
+    assert_eq!(*third_told.borrow(), Hold::Mine, "who only looks on holds nothing");
 }

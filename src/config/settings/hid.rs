@@ -8,6 +8,7 @@ use crate::hid::backend::BackendSettings;
 use crate::hid::backend::ch9329::Ch9329Settings;
 use crate::hid::backend::ch9329::chip::{BAUD_RATES, Baud};
 use crate::hid::backend::gadget::GadgetNodes;
+use crate::hid::backend::uinput;
 
 /// Where reports go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum HidChoice {
     },
     /// A CH9329 on a serial line.
     Ch9329(Ch9329Settings),
+    /// This machine's own input.
+    Uinput,
     /// A log, or nowhere.
     Recording {
         /// The file, if any.
@@ -32,6 +35,7 @@ impl HidChoice {
         match self {
             Self::Gadget { name } => BackendSettings::Gadget(GadgetNodes::of_gadget(name)),
             Self::Ch9329(settings) => BackendSettings::Ch9329(settings.clone()),
+            Self::Uinput => BackendSettings::Uinput(uinput::NODE.into()),
             Self::Recording { log } => BackendSettings::Recording { file: log.clone() },
         }
     }
@@ -90,6 +94,7 @@ pub(super) fn resolve(
     }
     Ok(match (backend, device) {
         (HidBackendName::Gadget, _) => HidChoice::Gadget { name: gadget },
+        (HidBackendName::Uinput, _) => HidChoice::Uinput,
         (HidBackendName::Recording, _) => HidChoice::Recording { log },
         (HidBackendName::Ch9329, Some(device)) => HidChoice::Ch9329(Ch9329Settings { device, baud }),
         (HidBackendName::Ch9329, None) => {

@@ -9,6 +9,7 @@ use crate::input::event::LedState;
 pub mod ch9329;
 pub mod gadget;
 pub mod recording;
+pub mod uinput;
 
 /// Which report a device of ours takes. `Consumer` and `System` share one USB function (report IDs 1 and 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +105,8 @@ pub enum BackendSettings {
         /// The file; `None` discards the reports.
         file: Option<PathBuf>,
     },
+    /// This machine's own input, by the uinput of this node.
+    Uinput(PathBuf),
 }
 
 /// A backend that could not be opened at all.
@@ -116,7 +119,7 @@ pub struct OpenError {
     source: std::io::Error,
 }
 
-/// Opens a backend. Gadget nodes or a serial line that are missing now are no error: the writer says so in its health and tries
+/// Opens a backend. Gadget nodes, a serial line or a uinput that are missing now are no error: the writer says so in its health and tries
 /// again until they are there; [`gadget::probe`] is for looking beforehand.
 ///
 /// # Errors
@@ -125,6 +128,7 @@ pub fn open(settings: &BackendSettings) -> Result<Box<dyn HidBackend>, OpenError
     match settings {
         BackendSettings::Gadget(nodes) => Ok(Box::new(gadget::Gadget::new(nodes.clone()))),
         BackendSettings::Ch9329(settings) => Ok(Box::new(ch9329::Ch9329::new(settings.clone()))),
+        BackendSettings::Uinput(node) => Ok(Box::new(uinput::Uinput::new(node))),
         BackendSettings::Recording { file: None } => Ok(Box::new(recording::Recording::discarding())),
         BackendSettings::Recording { file: Some(path) } => recording::Recording::to_file(path)
             .map(|backend| Box::new(backend) as Box<dyn HidBackend>)

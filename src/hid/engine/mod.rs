@@ -23,8 +23,10 @@ const REMARK_TIME: Duration = Duration::from_secs(10);
 
 const HOST_GONE: &str = "The computer is not connected by USB, or it is off or restarting: waiting input was \
      discarded and all keys were let go. Check the USB cable if this stays.";
-/// The lane of the keyboard.
+/// The lanes of the keyboard and of both pointers.
 const KEYBOARD: usize = 0;
+const ABSOLUTE: usize = 1;
+const RELATIVE: usize = 2;
 
 /// What the thread is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +241,9 @@ impl Engine {
                 self.host = Host::There;
             }
             Ok(WriteOutcome::Busy) => {
+                if self.lane_of(device).is_stalled() {
+                    self.state.lift_buttons(device);
+                }
                 self.lane_of(device).busy(now);
                 self.host = Host::There;
             }
@@ -253,6 +258,7 @@ impl Engine {
                 now,
             ),
         }
+        self.watch_absolute();
     }
 
     /// What came of a [`Deed::Reopen`].
@@ -286,7 +292,8 @@ impl Engine {
     /// Health as of now.
     pub fn health(&mut self, now: Instant) -> HidHealth {
         self.remark.take_if(|(_, until)| *until <= now);
-        let unread = self.lanes[KEYBOARD + 1..].iter().find(|lane| lane.is_missed()).map(|lane| lane.devices);
+        let mut unread = self.lanes[KEYBOARD + 1..].iter().filter(|lane| lane.is_missed());
+        let unread = unread.find(|lane| !self.is_replaced(lane)).map(|lane| lane.devices);
         let typing = self.sessions.values().find_map(Work::typing_notice);
         let notice = match (&self.typist, &self.remark) {
             _ if !self.health.is_connected => self.fault.as_str(),
@@ -309,6 +316,9 @@ impl Engine {
         }
         let device = report.device();
         if !self.lane_of(device).is_stalled() {
+            if report.is_move() && device == HidDevice::Absolute {
+                self.forget_distances();
+            }
             return self.lane_of(device).push(owner, report);
         }
         self.health.events_discarded += 1;
@@ -362,34 +372,9 @@ impl Engine {
         false
     }
 
-    /// Whether a session has to wait for its own earlier reports.
-    fn is_blocked(&self, owner: OwnerId, work: &Work, now: Instant) -> bool {
-        let next = work.queue.front().filter(|_| work.is_between_events());
-        self.lanes.iter().any(|lane| {
-            lane.pending().filter(|(o, _)| *o == owner).any(|(_, report)| match (next, report.device()) {
-                _ if !report.is_move() => true,
-                (Some(InputEvent::PointerAbsolute(_)), HidDevice::Absolute) => false,
-                (Some(InputEvent::PointerRelative { .. }), HidDevice::Relative) => true,
-                // A key need not wait for the pointer: see `Work::pop_key`.
-                (Some(event), _) => !event.is_of_keyboard() && lane.busy_for(now) < MOVE_PATIENCE,
-                (None, _) => false,
-            })
-        })
-    }
-
     /// Whether none of a session's reports wait but moves.
     fn wrote_all_but_moves(&self, owner: OwnerId) -> bool {
         self.lanes.iter().flat_map(Lane::pending).all(|(o, report)| *o != owner || report.is_move())
-    }
-
-    /// Whether a move comes right behind a text that is being typed: it need not wait for a long one.
-    fn has_passing_move(&self, owner: OwnerId, work: &Work) -> bool {
-        let device = match work.queue.front() {
-            Some(InputEvent::PointerAbsolute(_)) => HidDevice::Absolute,
-            Some(InputEvent::PointerRelative { .. }) => HidDevice::Relative,
-            Some(_) | None => return false,
-        };
-        work.is_typing() && self.lanes[lane_index(device)].pending().all(|(o, _)| *o != owner)
     }
 
     fn serve(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
@@ -437,12 +422,20 @@ impl Engine {
                 self.enqueue_all(owner, |state| state.consumer(usage));
             }
             InputEvent::System(usage) => self.enqueue_all(owner, |state| state.system(usage)),
-            InputEvent::PointerAbsolute(point) => self.enqueue_all(owner, |state| Some(state.move_to(point))),
-            InputEvent::PointerRelative { dx, dy } => self.enqueue_all(owner, |state| state.move_by(dx, dy)),
+            InputEvent::PointerAbsolute(point) => {
+                self.enqueue_all(owner, |state| state.move_to(owner, point))
+            }
+            InputEvent::PointerRelative { dx, dy } => {
+                self.enqueue_all(owner, |state| state.move_by(owner, dx, dy));
+            }
             InputEvent::Button { button, is_down } => {
+                if is_down {
+                    self.enqueue_all(owner, |state| state.return_to(owner));
+                }
                 self.enqueue_all(owner, |state| state.button(owner, button, is_down));
             }
             InputEvent::Wheel { vertical, horizontal } => {
+                self.enqueue_all(owner, |state| state.return_to(owner));
                 self.enqueue_all(owner, |state| state.wheel(vertical, horizontal));
             }
             InputEvent::ReleaseAll => self.enqueue_all(owner, |state| state.release_all(owner)),
@@ -462,9 +455,9 @@ impl Engine {
 
 fn lane_index(device: HidDevice) -> usize {
     match device {
-        HidDevice::Keyboard => 0,
-        HidDevice::Absolute => 1,
-        HidDevice::Relative => 2,
+        HidDevice::Keyboard => KEYBOARD,
+        HidDevice::Absolute => ABSOLUTE,
+        HidDevice::Relative => RELATIVE,
         HidDevice::Consumer | HidDevice::System => 3,
     }
 }
@@ -478,6 +471,7 @@ fn unread_notice(devices: &[HidDevice]) -> &'static str {
 }
 
 mod locks;
+mod pointer;
 mod recovery;
 #[cfg(test)]
 mod tests;

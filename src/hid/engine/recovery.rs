@@ -7,7 +7,7 @@ use crate::hid::lane::{LOST_RETRY, NOBODY, PATIENCE};
 use crate::hid::report::OwnerId;
 use crate::input::event::InputEvent;
 
-use super::{Engine, Host, KEYBOARD};
+use super::{Engine, Host, KEYBOARD, RELATIVE};
 
 const NOT_READING: &str = "The computer does not take keyboard and mouse input (it may be off, asleep or starting): \
      waiting input was discarded and all keys were let go. It goes on by itself.";
@@ -16,15 +16,21 @@ impl Engine {
     /// All-up reports are due on every device; they are the first that a host gets.
     pub(super) fn greet(&mut self, wait: Duration) {
         self.host = Host::Greeting { wait };
-        for at in 0..self.lanes.len() {
-            self.lanes[at].reset();
-            self.push_all_up(at);
+        for lane in &mut self.lanes {
+            lane.reset();
         }
+        self.watch_absolute();
+        (0..self.lanes.len()).for_each(|at| self.push_all_up(at));
     }
 
     pub(super) fn push_all_up(&mut self, at: usize) {
         for &device in self.lanes[at].devices {
             if let Some(report) = self.state.all_up(device) {
+                self.lanes[at].push(NOBODY, report);
+            }
+        }
+        if at == RELATIVE {
+            for report in self.state.travel_again() {
                 self.lanes[at].push(NOBODY, report);
             }
         }
@@ -51,6 +57,7 @@ impl Engine {
         for &device in self.lanes[at].devices {
             self.state.lift_buttons(device);
         }
+        self.watch_absolute();
         let is_keyboard_heard =
             self.last_accepted.is_some_and(|accepted| now.saturating_duration_since(accepted) < PATIENCE);
         if !is_keyboard_heard {
@@ -99,7 +106,7 @@ impl Engine {
         let (count, place) = work.clear();
         self.health.events_discarded += count;
         if let Some(InputEvent::PointerAbsolute(point)) = place {
-            self.state.remember_position(point);
+            self.state.remember_position(owner, point);
         }
     }
 }

@@ -53,15 +53,18 @@ fn buttons_and_wheel_follow_the_last_position() {
     let mut s = ReportState::default();
     let press =
         |s: &mut ReportState, down| s.button(A, PointerButton::Left, down).map(|r| (r.device(), hex(&r)));
+    assert_eq!(press(&mut s, true).unwrap(), (HidDevice::Relative, "0100000000".into()), "no place is known");
+    press(&mut s, false);
+    s.move_to(A, AbsolutePoint::default());
     assert_eq!(press(&mut s, true).unwrap(), (HidDevice::Absolute, "01000000000000".into()));
-    s.move_by(1, 1);
+    s.move_by(A, 1, 1);
     let (device, bytes) = press(&mut s, false).unwrap();
     assert_eq!((device, bytes.as_str()), (HidDevice::Absolute, "00000000000000"), "up where it went down");
     assert_eq!(press(&mut s, true).unwrap(), (HidDevice::Relative, "0100000000".into()));
-    assert_eq!(hex(&s.move_to(AbsolutePoint { x: 0x1234, y: 32767 })), "003412ff7f0000");
+    assert_eq!(last(&s.move_to(A, AbsolutePoint { x: 0x1234, y: 32767 })), "003412ff7f0000");
     assert_eq!(press(&mut s, false).unwrap(), (HidDevice::Relative, "0000000000".into()));
     assert_eq!(last(&s.wheel(-1, 2)), "003412ff7fff02");
-    s.move_by(1, 0);
+    s.move_by(A, 1, 0);
     assert_eq!(last(&s.wheel(1, 0)), "0000000100");
 }
 
@@ -69,15 +72,15 @@ fn buttons_and_wheel_follow_the_last_position() {
 fn large_moves_and_turns_are_split_and_sum_up() {
     let mut s = ReportState::default();
     for (dx, dy) in [(300, -10), (-32767, 1), (127, 127), (128, 0), (0, -5000)] {
-        let reports = s.move_by(dx, dy);
+        let reports = s.move_by(A, dx, dy);
         let sum = |at: usize| reports.iter().map(|r| i32::from(r.bytes()[at] as i8)).sum::<i32>();
         assert_eq!((sum(1), sum(2)), (dx, dy));
         assert!(reports.iter().all(|r| r.is_move() && r.bytes()[1] != 0x80 && r.bytes()[2] != 0x80));
     }
-    assert_eq!(s.move_by(300, -10).len(), 3);
-    assert_eq!(s.move_by(0, 0), []);
-    assert_eq!(s.move_by(i32::MIN, i32::MAX).len(), 259);
-    s.move_to(AbsolutePoint::default());
+    assert_eq!(s.move_by(A, 300, -10).len(), 3);
+    assert_eq!(s.move_by(A, 0, 0), []);
+    assert_eq!(s.move_by(A, i32::MIN, i32::MAX).len(), 259);
+    s.move_to(A, AbsolutePoint::default());
     let turns = s.wheel(300, i32::MIN);
     assert_eq!(turns.iter().map(|r| i32::from(r.bytes()[5] as i8)).sum::<i32>(), 300);
     assert_eq!(turns.iter().map(|r| i32::from(r.bytes()[6] as i8)).sum::<i32>(), -508);
@@ -94,17 +97,17 @@ fn media_and_power_keys_go_down_and_up() {
 fn all_up_never_moves_the_pointer_to_an_unknown_place() {
     let mut s = ReportState::default();
     assert_eq!(s.all_up(HidDevice::Absolute), None);
-    s.move_to(AbsolutePoint { x: 1, y: 2 });
+    s.move_to(A, AbsolutePoint { x: 1, y: 2 });
     assert_eq!(hex(&s.all_up(HidDevice::Absolute).unwrap()), "00010002000000");
     let down = s.button(A, PointerButton::Right, true).unwrap();
-    s.move_by(5, 5);
+    s.move_by(A, 5, 5);
     s.lift_everything();
     assert_eq!(s.all_up(HidDevice::Absolute), None, "the target was never told");
     s.told(&down);
     assert_eq!(hex(&s.all_up(HidDevice::Absolute).unwrap()), "00010002000000", "its button has to go up");
     let mut s = ReportState::default();
-    s.move_to(AbsolutePoint { x: 1, y: 2 });
-    s.move_by(5, 5);
+    s.move_to(A, AbsolutePoint { x: 1, y: 2 });
+    s.move_by(A, 5, 5);
     s.lift_everything();
     assert_eq!(s.all_up(HidDevice::Absolute), None, "the relative pointer is somewhere else by now");
 }
@@ -154,8 +157,8 @@ proptest! {
                     if d { held_buttons.insert((o, b)); } else { held_buttons.remove(&(o, b)); }
                     s.button(OwnerId(u64::from(o)), BUTTONS[usize::from(b)], d).into_iter().collect()
                 }
-                Deed::To(v) => vec![s.move_to(AbsolutePoint { x: v, y: v })],
-                Deed::By(v) => s.move_by(v, -v),
+                Deed::To(v) => s.move_to(A, AbsolutePoint { x: v, y: v }),
+                Deed::By(v) => s.move_by(A, v, -v),
                 Deed::Wheel(v) => s.wheel(v, 0),
                 Deed::Release(o) => {
                     held_keys.retain(|(owner, _)| *owner != o);

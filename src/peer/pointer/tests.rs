@@ -25,6 +25,18 @@ impl Mouse {
     }
 }
 
+impl Mouse {
+    /// A pinch's message, through its bytes.
+    fn pinch(&mut self, scale: i32, modifiers: &[ControlKey]) -> Vec<InputEvent> {
+        use hbb::{pointer_device_event::Union::TouchEvent, touch_event::Union::ScaleUpdate};
+        let touch = hbb::TouchEvent { union: Some(ScaleUpdate(hbb::TouchScaleUpdate { scale })) };
+        let modifiers = modifiers.iter().map(|m| (*m).into()).collect();
+        let event = hbb::PointerDeviceEvent { modifiers, union: Some(TouchEvent(touch)) };
+        assert!(self.pointer.handle_pinch(&event, &mut self.hands));
+        self.hands.take()
+    }
+}
+
 fn key(usage: KeyUsage, is_down: bool) -> InputEvent {
     InputEvent::Key { usage, is_down }
 }
@@ -120,4 +132,72 @@ fn listed_modifiers_are_held_around() {
         [key(KeyUsage::RIGHT_SHIFT, false), button(PointerButton::Right, true)],
         "held but not listed"
     );
+}
+
+#[test]
+fn a_pinch_is_control_and_wheel_until_its_end() {
+    let mut mouse = mouse(AnnouncedPlatform::Windows);
+    let ctrl = |is_down| key(KeyUsage::LEFT_CONTROL, is_down);
+    assert_eq!(mouse.pinch(0, &[]), [], "every pan ends with one");
+    assert_eq!(mouse.pinch(100, &[]), []);
+    assert_eq!(mouse.pinch(30, &[]), [ctrl(true), wheel(1, 0)], "spread: nearer; 10 are left over");
+    assert_eq!(mouse.pinch(-250, &[]), [wheel(-2, 0)]);
+    assert_eq!(mouse.send(0, 5, 5).len(), 1, "a move does not end it");
+    assert_eq!(mouse.pinch(0, &[]), [ctrl(false)]);
+    assert_eq!(mouse.pinch(119, &[]), [], "the next one begins anew");
+    assert_eq!(mouse.pinch(i32::MAX, &[]), [ctrl(true), wheel(100, 0)]);
+    assert_eq!(mouse.send(3, 0, 1), [ctrl(false), wheel(1, 0)], "the wheel itself is without Control");
+    assert_eq!(mouse.pinch(0, &[]), []);
+    mouse.pinch(-i32::MAX, &[]);
+    let left = |is_down| button(PointerButton::Left, is_down);
+    assert_eq!(mouse.send(1 << 3 | 1, 0, 0), [ctrl(false), left(true)]);
+    assert_eq!(mouse.send(1 << 3 | 2, 0, 0), [left(false)]);
+    mouse.hands.press(KeyUsage::RIGHT_CONTROL);
+    mouse.hands.take();
+    assert_eq!(mouse.pinch(120, &[ControlKey::Control]), [wheel(1, 0)], "held already");
+    assert_eq!(mouse.pinch(0, &[]), [], "and by its own key");
+    let pan =
+        hbb::TouchEvent { union: Some(hbb::touch_event::Union::PanStart(hbb::TouchPanStart { x: 1, y: 1 })) };
+    let union = Some(hbb::pointer_device_event::Union::TouchEvent(pan));
+    let pan = hbb::PointerDeviceEvent { modifiers: vec![], union };
+    assert!(!mouse.pointer.handle_pinch(&pan, &mut mouse.hands), "for Android only");
+    assert!(!mouse.pointer.handle_pinch(&hbb::PointerDeviceEvent::default(), &mut mouse.hands));
+}
+
+#[test]
+fn after_a_change_of_origin_the_move_that_no_hand_made_is_dropped() {
+    let mut mouse = mouse(AnnouncedPlatform::Windows);
+    mouse.ground.left = 1280;
+    mouse.pointer.origin_changed();
+    assert_eq!(mouse.send(0, 600, 5).len(), 1, "still from the display before, clamped");
+    assert_eq!(mouse.send(0, 1280, 0), [], "dropped");
+    assert_eq!(mouse.send(0, 1280, 0).len(), 1, "once");
+    mouse.pointer.origin_changed();
+    assert_eq!(mouse.send(0, 1281, 0).len(), 1);
+    assert_eq!(mouse.send(0, 1280, 0).len(), 1, "a hand has moved there");
+    mouse.pointer.origin_changed();
+    mouse.send(1 << 3 | 2, 0, 0);
+    assert_eq!(mouse.send(0, 1280, 0).len(), 1, "a hand was there");
+}
+
+/// What phones send (reference: session 9.3): a tap, a long press, a drag, three fingers, the ups behind a pinch.
+#[test]
+fn what_phones_send() {
+    let mut mouse = mouse(AnnouncedPlatform::Windows);
+    let (left, right) = (PointerButton::Left, PointerButton::Right);
+    let script = [(0, 100, 50), (9, 0, 0), (10, 0, 0), (0, 7, 7), (17, 0, 0), (18, 0, 0)];
+    let taps: Vec<InputEvent> = script.into_iter().flat_map(|(mask, x, y)| mouse.send(mask, x, y)).collect();
+    assert!(
+        matches!(taps[0], InputEvent::PointerAbsolute(_))
+            && matches!(taps[3], InputEvent::PointerAbsolute(_))
+    );
+    assert_eq!(taps[1..3], [button(left, true), button(left, false)]);
+    assert_eq!(taps[4..], [button(right, true), button(right, false)]);
+    let drag: Vec<InputEvent> = [(9, 0, 0), (0, 8, 7), (0, 9, 7), (10, 0, 0)]
+        .into_iter()
+        .flat_map(|(m, x, y)| mouse.send(m, x, y))
+        .collect();
+    assert_eq!((drag.len(), &drag[0], &drag[3]), (4, &button(left, true), &button(left, false)));
+    assert_eq!(mouse.send(3, 0, -1), [wheel(-1, 0)]);
+    assert_eq!(mouse.send(10, 0, 0), [], "behind each pinch");
 }

@@ -17,6 +17,7 @@ use kvmdesk::peer::gate::{Gate, Verdict};
 use kvmdesk::peer::machine::{
     AnnouncedPlatform, Event, Input, KeyboardSettings, LocalPointer, Opening, Output, Peer, PeerSettings, TargetOs,
 };
+use kvmdesk::peer::sharing::Hold;
 use kvmdesk::video::format::Resolution;
 use kvmdesk::video::frame::{Codec, CodecSet, EncodedFrame};
 use kvmdesk::video::signal::{DisplayState, SignalState};
@@ -142,6 +143,7 @@ impl Run {
                 assert!(self.is_logged_in && index < 2, "hands before login");
                 self.hands(event);
             }
+            Event::Claim(_) => {}
             Event::KeyNotConfirmed => {}
             Event::Closed(_) => self.is_closed = true,
         }
@@ -345,6 +347,10 @@ fuzz_target!(|bytes: &[u8]| {
             13 => {
                 let backlog = usize::from(byte(&mut bytes)) << (op >> 4);
                 run.input(Input::Backlog(backlog));
+            }
+            14 if op & 32 != 0 => {
+                let theirs = Hold::Theirs { holder: "ann".into(), can_take: op & 64 != 0 };
+                run.input(Input::Hold(if op & 16 == 0 { &theirs } else { &Hold::Mine }));
             }
             14 => run.input(Input::HidNotice(if op & 16 == 0 { "the computer is gone" } else { "" })),
             11 => {

@@ -34,7 +34,7 @@ pub fn command(device: HidDevice, report: &[u8]) -> Option<Command> {
     let place = |low: u8, high: u8| {
         let place = u32::from(u16::from_le_bytes([low, high]).min(AbsolutePoint::MAX));
         let max = u32::from(AbsolutePoint::MAX);
-        (((place * MAX_PLACE + max / 2) / max) as u16).to_le_bytes()
+        ((place * MAX_PLACE).div_ceil(max) as u16).to_le_bytes()
     };
     match (device, report) {
         (HidDevice::Keyboard, report) if report.len() == 8 => {

@@ -1,0 +1,87 @@
+//! Which pointer carries what, and who waits for whose moves.
+
+use std::time::Instant;
+
+use crate::hid::backend::HidDevice;
+use crate::hid::lane::{Lane, NOBODY};
+use crate::hid::pointing::PointerMode;
+use crate::hid::report::OwnerId;
+use crate::hid::work::Work;
+use crate::input::event::InputEvent;
+
+use super::{ABSOLUTE, Engine, MOVE_PATIENCE, RELATIVE, lane_index};
+
+impl Engine {
+    /// Which pointer devices the target understands.
+    pub(in crate::hid) fn set_pointer(&mut self, mode: PointerMode) {
+        self.state.set_pointer(mode);
+    }
+
+    /// The size of the target's screen, in its own pixels.
+    pub(in crate::hid) fn set_screen(&mut self, width: u32, height: u32) {
+        self.state.set_screen(width, height);
+    }
+
+    /// A target that reads the relative pointer and not the absolute one gets distances from now on, first those to the
+    /// last place; places again as soon as it takes one.
+    pub(super) fn watch_absolute(&mut self) {
+        let is_deaf = self.lanes[ABSOLUTE].is_stalled() && !self.lanes[RELATIVE].is_stalled();
+        if self.state.falls_back() && !is_deaf {
+            self.forget_distances();
+        }
+        for report in self.state.set_absolute_deaf(is_deaf) {
+            self.lanes[RELATIVE].push(NOBODY, report);
+        }
+    }
+
+    /// A place is told: what distances before it still wait would lead away from it.
+    pub(super) fn forget_distances(&mut self) {
+        if self.lanes[RELATIVE].drop_moves() {
+            self.state.lose_count();
+        }
+    }
+
+    /// Whether what this lane's device does not read goes to another.
+    pub(super) fn is_replaced(&self, lane: &Lane) -> bool {
+        lane.devices == [HidDevice::Absolute] && self.state.falls_back()
+    }
+
+    /// The device that a move is told to; `None` for what is no move.
+    fn carrier(&self, event: &InputEvent) -> Option<HidDevice> {
+        match event {
+            InputEvent::PointerAbsolute(_) => Some(self.state.carrier_of_places()),
+            InputEvent::PointerRelative { .. } => Some(self.state.carrier_of_distances()),
+            InputEvent::Key { .. }
+            | InputEvent::Tap { .. }
+            | InputEvent::Lock { .. }
+            | InputEvent::Text(_)
+            | InputEvent::Consumer(_)
+            | InputEvent::System(_)
+            | InputEvent::Button { .. }
+            | InputEvent::Wheel { .. }
+            | InputEvent::ReleaseAll => None,
+        }
+    }
+
+    /// Whether a session has to wait for its own earlier reports. Of places the newest takes the older one's place in
+    /// the lane; distances wait in the queue, where they add up.
+    pub(super) fn is_blocked(&self, owner: OwnerId, work: &Work, now: Instant) -> bool {
+        let next = work.queue.front().filter(|_| work.is_between_events());
+        let carrier = next.and_then(|event| self.carrier(event));
+        self.lanes.iter().any(|lane| {
+            lane.pending().filter(|(o, _)| *o == owner).any(|(_, report)| match next {
+                _ if !report.is_move() => true,
+                Some(_) if carrier == Some(report.device()) => report.device() == HidDevice::Relative,
+                // A key need not wait for the pointer: see `Work::pop_key`.
+                Some(event) => !event.is_of_keyboard() && lane.busy_for(now) < MOVE_PATIENCE,
+                None => false,
+            })
+        })
+    }
+
+    /// Whether a move comes right behind a text that is being typed: it need not wait for a long one.
+    pub(super) fn has_passing_move(&self, owner: OwnerId, work: &Work) -> bool {
+        let Some(device) = work.queue.front().and_then(|event| self.carrier(event)) else { return false };
+        work.is_typing() && self.lanes[lane_index(device)].pending().all(|(o, _)| *o != owner)
+    }
+}
