@@ -134,7 +134,11 @@ impl Agent {
         let keyboard_layout = settings.target.keyboard_layout.clone();
         let hid = Arc::new(HidWriter::spawn(
             backend,
-            HidSettings { keyboard_layout, unicode_entry: settings.target.unicode_entry },
+            HidSettings {
+                keyboard_layout,
+                unicode_entry: settings.target.unicode_entry,
+                wakes_on_input: settings.hid.wakes_on_input(),
+            },
         ));
         let (cards, told) = TestCards::new(settings.displays.len());
         let encoders = Encoders::of_this_machine();

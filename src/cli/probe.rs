@@ -280,7 +280,7 @@ fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> C
                 if settings.device.exists() { "a CH9329, as configured" } else { "it is not there now" };
             return Chosen { device, note: note.into() };
         }
-        Some(HidChoice::Gadget { name }) => name.as_str(),
+        Some(HidChoice::Gadget { spec, .. }) => spec.name.as_str(),
         None => "kvmdesk",
     };
     if let Some(ours) = controllers.iter().find(|c| c.gadget.as_deref() == Some(name)) {

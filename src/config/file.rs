@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
+pub mod gadget;
+
 /// A fault in a configuration file, told as `FILE:LINE: KEY: what is wrong and what would be right`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -62,6 +64,8 @@ pub struct ConfigFile {
     pub audio: AudioSection,
     /// `[hid]`
     pub hid: HidSection,
+    /// `[gadget]`
+    pub gadget: gadget::GadgetSection,
     /// `[log]`
     pub log: LogSection,
 }

@@ -22,6 +22,7 @@ use super::file::{
 };
 
 mod audio;
+mod gadget;
 pub mod hid;
 mod typing;
 mod video;

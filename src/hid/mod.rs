@@ -4,6 +4,7 @@ pub mod backend;
 pub mod configfs;
 pub mod descriptor;
 mod engine;
+pub mod ladder;
 mod lane;
 mod poll;
 mod queue;

@@ -34,6 +34,7 @@ fn idle() -> Snapshot {
                 reports_written: 7,
                 events_discarded: 0,
                 leds: vec![],
+                recovery: RecoveryStatus::default(),
             },
             sessions: vec![],
         },

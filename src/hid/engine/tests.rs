@@ -11,6 +11,7 @@ use super::*;
 mod chip;
 mod layouts;
 mod property;
+mod recovery;
 mod typing;
 
 const A: OwnerId = OwnerId(1);
@@ -30,6 +31,12 @@ struct Sim {
     answers: [Result<WriteOutcome, String>; 4],
     attempts: u64,
     reopens: u64,
+    reopen_answer: Result<(), String>,
+    repairs: Vec<(Instant, Repair)>,
+    /// The repair that helps, and how long it takes.
+    heals_after: Option<(Repair, Duration)>,
+    heals_at: Option<Instant>,
+    wakes: u32,
 }
 
 impl Sim {
@@ -44,7 +51,20 @@ impl Sim {
         engine.open(B, Arc::default());
         let now = Instant::now();
         let answers = [WRITTEN, WRITTEN, WRITTEN, WRITTEN];
-        Self { engine, start: now, now, log: vec![], answers, attempts: 0, reopens: 0 }
+        Self {
+            engine,
+            start: now,
+            now,
+            log: vec![],
+            answers,
+            attempts: 0,
+            reopens: 0,
+            reopen_answer: Ok(()),
+            repairs: vec![],
+            heals_after: None,
+            heals_at: None,
+            wakes: 0,
+        }
     }
 
     fn answer_all(&mut self, answer: Result<WriteOutcome, String>) {
@@ -54,6 +74,10 @@ impl Sim {
     fn run(&mut self, milliseconds: u64) {
         let end = self.now + Duration::from_millis(milliseconds);
         loop {
+            if self.heals_at.take_if(|at| *at <= self.now).is_some() {
+                self.answer_all(WRITTEN);
+                self.reopen_answer = Ok(());
+            }
             let mut idle = 0;
             while let Some(deed) = self.engine.poll_deed(self.now) {
                 idle += 1;
@@ -61,7 +85,17 @@ impl Sim {
                 match deed {
                     Deed::Reopen => {
                         self.reopens += 1;
-                        self.engine.reopened(Ok(()), self.now);
+                        self.engine.reopened(self.reopen_answer.clone(), self.now);
+                    }
+                    Deed::Repair(repair) => {
+                        self.repairs.push((self.now, repair));
+                        let helps = self.heals_after.filter(|(cure, _)| *cure == repair);
+                        self.heals_at = helps.map(|(_, time)| self.now + time).or(self.heals_at);
+                        self.engine.asked(Ok(()));
+                    }
+                    Deed::Wake => {
+                        self.wakes += 1;
+                        self.engine.woke(Ok(()), self.now);
                     }
                     Deed::Write(report) => {
                         self.attempts += 1;
@@ -75,7 +109,8 @@ impl Sim {
                     }
                 }
             }
-            match self.engine.deadline(self.now) {
+            let deadline = self.engine.deadline(self.now).into_iter().chain(self.heals_at).min();
+            match deadline {
                 Some(at) if at <= end => {
                     // A remark's deadline may lie in the past until the health is asked for.
                     let _ = self.engine.health(at);
