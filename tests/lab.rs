@@ -11,6 +11,8 @@ mod hands;
 mod machine;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/recovery.rs"]
+mod recovery;
 #[path = "lab/long/soak.rs"]
 mod soak;
 #[cfg(feature = "sound")]
@@ -104,6 +106,11 @@ fn every_format_mode_and_fault_of_the_receiver_ends_in_a_right_picture() {
     in_lab(capture::walk_through);
 }
 
+#[test]
+fn input_comes_back_by_itself_whatever_broke() {
+    in_lab(recovery::walk_through);
+}
+
 #[cfg(feature = "sound")]
 #[test]
 fn a_board_with_a_sound_card_is_heard() {
@@ -187,7 +194,12 @@ fn config(video: &str) -> String {
 
 /// The program, its settings and password, the gadget; what packaging does on a board.
 fn install(machine: &Machine) {
-    fs::write(machine.share().join("kvmdesk.toml"), config("")).unwrap();
+    install_with(machine, &config(""));
+}
+
+/// The same with these settings.
+fn install_with(machine: &Machine, settings: &str) {
+    fs::write(machine.share().join("kvmdesk.toml"), settings).unwrap();
     fs::write(machine.share().join("password"), PASSWORD).unwrap();
     machine.run("cp /host/kvmdesk /usr/bin/kvmdesk; chmod 755 /usr/bin/kvmdesk");
     machine.run(&format!("kvmdesk check --config {CONFIG}"));
