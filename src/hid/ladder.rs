@@ -8,9 +8,9 @@
 //!         v                      │                           │                          │
 //!   ( well ) ── ESHUTDOWN ──> [ retry ] ─── 0.15 s ────> [ reopen ] ── 30 s away ──> [ rebind ] ── 1 min ──┐
 //!         │                      50 ms, doubling to 1 s      ^   each 1 s               ^                  v
-//!         └── another error, or no node to open ─────────────┘ ── 0.5 s failed ─────────┘ ── 3 s ──> [ rebuild ]
+//!         └── another error, or no node to open ─────────────┘ ── 0.5 s failed ─────────┘ ── 10 s ─> [ rebuild ]
 //!                                                                                       pause doubles to 15 min,
-//!                                                                                       from 1 min or 3 s
+//!                                                                                       from 1 min or 10 s
 //! ```
 //!
 //! *Retry*: everything up is written, and nothing old. *Reopen*: the nodes are looked for and opened, then as retry.
@@ -29,8 +29,8 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(50), Durat
 const REOPEN_FROM: Duration = Duration::from_millis(200);
 /// How long a host may be away before the gadget is repaired, and the first pause after that.
 const AWAY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
-/// The same for a node that fails.
-const FAILED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
+/// The same for a node that fails. A slow board needs seconds to start the program that repairs.
+const FAILED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// Longest pause between two repairs.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 

@@ -101,7 +101,7 @@ fn a_gadget_that_binding_does_not_help_is_built_anew() {
     let mut sim = Sim::repairing();
     sim.answer_all(Err("Input/output error".into()));
     sim.heals_after = Some((Repair::Rebuild, Duration::from_secs(1)));
-    sim.type_on(5);
+    sim.type_on(12);
     sim.expect_input_back("gadget built");
     let repairs: Vec<Repair> = sim.repairs.iter().map(|(_, repair)| *repair).collect();
     assert_eq!(repairs, [Repair::Rebind, Repair::Rebuild]);
