@@ -194,12 +194,7 @@ fn config(video: &str) -> String {
 
 /// The program, its settings and password, the gadget; what packaging does on a board.
 fn install(machine: &Machine) {
-    install_with(machine, &config(""));
-}
-
-/// The same with these settings.
-fn install_with(machine: &Machine, settings: &str) {
-    fs::write(machine.share().join("kvmdesk.toml"), settings).unwrap();
+    fs::write(machine.share().join("kvmdesk.toml"), config("")).unwrap();
     fs::write(machine.share().join("password"), PASSWORD).unwrap();
     machine.run("cp /host/kvmdesk /usr/bin/kvmdesk; chmod 755 /usr/bin/kvmdesk");
     machine.run(&format!("kvmdesk check --config {CONFIG}"));

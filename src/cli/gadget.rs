@@ -26,20 +26,25 @@ pub(super) fn run(place: &Place, gadget: &Gadget) -> Result<(), Failure> {
             let was_there = configfs::down(name, &paths).map_err(failure)?;
             println!("The gadget {name} {}.", if was_there { "is removed" } else { "was not there" });
         }
-        GadgetDeed::Rebind => repair(Repair::Rebind, &spec, &paths)?,
-        GadgetDeed::Rebuild => repair(Repair::Rebuild, &spec, &paths)?,
+        GadgetDeed::Rebind | GadgetDeed::Rebuild => {
+            let is_rebind = gadget.deed == GadgetDeed::Rebind;
+            let wanted = if is_rebind { Repair::Rebind } else { Repair::Rebuild };
+            say_repaired(&spec, &repair::repair(wanted, &spec, &paths).map_err(failure)?);
+        }
         GadgetDeed::Repair => match repair::take_request(&paths)? {
-            Some(wanted) => repair(wanted, &spec, &paths)?,
+            Some(wanted) => match repair::repair(wanted, &spec, &paths) {
+                // Asked for by a daemon that cannot know: nothing has failed.
+                Err(refusal @ GadgetError::TakenDown(_)) => println!("{refusal}."),
+                outcome => say_repaired(&spec, &outcome.map_err(failure)?),
+            },
             None => println!("Nobody asked for a repair of the gadget {name}."),
         },
     }
     Ok(())
 }
 
-fn repair(repair: Repair, spec: &GadgetSpec, paths: &KernelPaths) -> Result<(), Failure> {
-    let up = repair::repair(repair, spec, paths).map_err(failure)?;
-    say(spec, if up.was_kept { "is bound again" } else { "is built" }, &up);
-    Ok(())
+fn say_repaired(spec: &GadgetSpec, up: &GadgetUp) {
+    say(spec, if up.was_kept { "is bound again" } else { "is built" }, up);
 }
 
 fn say(spec: &GadgetSpec, what: &str, up: &GadgetUp) {

@@ -55,7 +55,7 @@ fn to_text(status: &Snapshot) -> String {
     page.row("Sound", target.audio.as_ref().map_or_else(|| "off".to_owned(), sound));
     let hid = &target.hid;
     let leds = if hid.leds.is_empty() { String::new() } else { format!(", lit: {}", hid.leds.join(" ")) };
-    let recovery = hid.recovery.rung.as_ref().map_or_else(String::new, |rung| format!(", trying to {rung}"));
+    let recovery = hid.recovery.rung.as_ref().map_or_else(String::new, |rung| format!(", recovery: {rung}"));
     page.row(
         "Hands",
         format!(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::hands::{key, keys, strokes};
 use super::machine::{Event, Machine, PATIENCE, Recording, say};
-use super::{CONFIG, Session, config, install_with, start, stop};
+use super::{CONFIG, Session, config, install, start, stop};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,6 @@ enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 4] = [Self::DriverUnbound, Self::PortDisabled, Self::GadgetUnbound, Self::Suspended];
-
     fn begin(self) -> &'static str {
         match self {
             Self::DriverUnbound => "lab usbhid off",
@@ -55,29 +53,15 @@ const SOON: Duration = Duration::from_secs(30);
 
 pub fn walk_through(machine: &Machine) {
     machine.run("lab usb; lab video 1; lab mode 640x480p59; v4l2-ctl -d /dev/video0 -c osd_text_mode=2");
-    let waking = "[gadget]\nwake = \"input\"";
-    install_with(machine, &config(waking));
+    install(machine);
     machine.run(&format!("lab repairs kvmdesk gadget repair --config {CONFIG}"));
     start(machine);
     let mut session = Session::log_in(machine);
     let mut keyboard = Recording::start(machine, 0);
     expect_input(&mut session, &mut keyboard, "at first");
 
-    let mut rebinds = 0;
-    for cause in Cause::ALL {
-        let mut times: Vec<Duration> =
-            (0..ROUNDS).map(|_| outlive(&mut session, &mut keyboard, cause)).collect();
-        times.sort();
-        let median = times[times.len() / 2];
-        say(&format!(
-            "ok: {cause:?}: input is back after {:.1} s (median of {ROUNDS})",
-            median.as_secs_f32()
-        ));
-        assert!(median <= SOON, "{cause:?}: {times:?}");
-        let recovery = session.status("/target/hid/recovery");
-        let before = std::mem::replace(&mut rebinds, recovery["rebinds"].as_u64().unwrap());
-        assert_eq!(rebinds > before, cause == Cause::GadgetUnbound, "{cause:?}: {recovery}");
-        assert_eq!(recovery["rebuilds"], 0, "{cause:?}: {recovery}");
+    for cause in [Cause::DriverUnbound, Cause::PortDisabled, Cause::GadgetUnbound] {
+        outlive_all(&mut session, &mut keyboard, cause);
     }
 
     // What was meant is not repaired.
@@ -89,9 +73,45 @@ pub fn walk_through(machine: &Machine) {
     assert_eq!(machine.run("ls /sys/kernel/config/usb_gadget"), "");
     session.in_guest(&format!("kvmdesk gadget up --config {CONFIG}"));
     expect_input(&mut session, &mut keyboard, "a gadget that was taken down and built anew");
+    say("ok: what was taken down on purpose stays down until it is built again");
     drop(session);
     stop(machine);
     a_gadget_is_built_as_configured(machine);
+    a_suspended_computer_is_woken(machine, &mut keyboard);
+}
+
+fn outlive_all(session: &mut Session<'_>, keyboard: &mut Recording<'_>, cause: Cause) {
+    let rebinds = |session: &Session<'_>| session.status("/target/hid/recovery/rebinds").as_u64().unwrap();
+    let before = rebinds(session);
+    let mut times: Vec<Duration> = (0..ROUNDS).map(|_| outlive(session, keyboard, cause)).collect();
+    times.sort();
+    let median = times[times.len() / 2];
+    say(&format!("ok: {cause:?}: input is back after {:.1} s (median of {ROUNDS})", median.as_secs_f32()));
+    assert!(median <= SOON, "{cause:?}: {times:?}");
+    assert_eq!(rebinds(session) > before, cause == Cause::GadgetUnbound, "{cause:?}");
+}
+
+/// By input, and by `kvmdesk wake`.
+fn a_suspended_computer_is_woken(machine: &Machine, keyboard: &mut Recording<'_>) {
+    let waking = config("[gadget]\nwake = \"input\"");
+    fs::write(machine.share().join("kvmdesk.toml"), waking).unwrap();
+    machine.run(&format!("kvmdesk gadget up --config {CONFIG}"));
+    start(machine);
+    let mut session = Session::log_in(machine);
+    expect_input(&mut session, keyboard, "a gadget that may wake");
+    outlive_all(&mut session, keyboard, Cause::Suspended);
+
+    let awake_for = "cat /sys/bus/usb/devices/1-1/power/active_duration";
+    session.in_guest("lab suspend on");
+    let before = session.in_guest(awake_for);
+    let said = session.in_guest(&format!("kvmdesk wake --config {CONFIG}"));
+    assert!(said.contains("is asked to wake up"), "{said}");
+    session.until("the computer awake", |session| (session.in_guest(awake_for) != before).then_some(()));
+    session.in_guest("lab suspend off");
+    expect_input(&mut session, keyboard, "after waking");
+    say("ok: `kvmdesk wake` wakes");
+    drop(session);
+    stop(machine);
 }
 
 /// A key is held while the cause comes, more is typed meanwhile. Gives the time from its end until input is back.

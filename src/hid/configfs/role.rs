@@ -24,7 +24,7 @@ pub(super) fn take_device_role(udc: Option<&str>, paths: &KernelPaths) -> Option
     };
     let switch = match (&of_controller, switches.as_slice()) {
         // The kernel names a switch after its controller: fcc00000.usb-role-switch.
-        (Some(name), _) => switches.iter().find(|switch| switch.starts_with(name.as_str()))?,
+        (Some(name), _) => switches.iter().find(|s| s.strip_suffix("-role-switch") == Some(name))?,
         (None, [only]) if there.is_empty() => only,
         (None, _) => return None,
     };
