@@ -155,6 +155,19 @@ fn an_idle_daemon_says_little_and_problems_come_first() {
 }
 
 #[test]
+fn what_recovery_does_and_did_is_told() {
+    let mut status = idle();
+    status.target.hid.is_connected = false;
+    status.target.hid.recovery =
+        RecoveryStatus { rung: Some("rebind".into()), losses: 2, rebinds: 3, rebuilds: 1 };
+    let text = to_text(&status);
+    assert!(text.contains("gadget kvmdesk: NOT CONNECTED, recovery: rebind, 7 reports"), "{text}");
+    assert!(text.contains("\n           lost 2 times, bound again 3 times, built again 1 times\n"), "{text}");
+    status.target.hid.recovery = RecoveryStatus::default();
+    assert!(!to_text(&status).contains("lost"));
+}
+
+#[test]
 fn rates_are_told_in_their_own_units() {
     assert_eq!(
         [0, 999, 1000, 999_999, 1_500_000].map(bits).join(" "),

@@ -49,18 +49,19 @@ pub(super) fn down_file(paths: &KernelPaths) -> PathBuf {
 /// A sentence: nobody took the last request, or there is no place to leave one.
 pub fn ask(repair: Repair, paths: &KernelPaths) -> io::Result<()> {
     let file = request_file(paths);
-    let said = |kind, what: &str| {
+    let unheard = |error: io::Error| {
+        let what = if error.kind() == io::ErrorKind::AlreadyExists {
+            "nobody took the last request for a repair".to_owned()
+        } else {
+            format!("{} cannot be written ({error})", file.display())
+        };
         let text = format!(
             "{what}, so the gadget is not repaired by itself: enable kvmdesk-gadget-repair.path, or run `kvmdesk gadget \
              rebind` as root"
         );
-        io::Error::new(kind, text)
+        io::Error::new(error.kind(), text)
     };
-    let mut request =
-        OpenOptions::new().write(true).create_new(true).open(&file).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => said(error.kind(), "nobody took the last request for a repair"),
-            _ => said(error.kind(), &format!("{} cannot be written ({error})", file.display())),
-        })?;
+    let mut request = OpenOptions::new().write(true).create_new(true).open(&file).map_err(unheard)?;
     request.write_all(repair.word().as_bytes())
 }
 
