@@ -14,7 +14,7 @@
 //! ```
 //!
 //! *Retry*: everything up is written, and nothing old. *Reopen*: the nodes are looked for and opened, then as retry.
-//! *Rebind*, *rebuild*: root is asked to plug the gadget anew or to build it anew, where somebody can be asked. Retry and
+//! *Rebind*, *rebuild*: root is asked to plug the gadget anew or to build it anew; if nobody hears, after 15 min. Retry and
 //! reopen go on beside them at least once a second, so that the end of a cause is noticed within that time whatever
 //! the pause. A host that is away (`ESHUTDOWN`: off, or unplugged) gets 30 s before anything is repaired, because a
 //! keyboard that comes and goes while a BIOS looks for one may be overlooked; a node that fails is ours to repair.
@@ -140,6 +140,20 @@ impl Ladder {
             };
         }
         false
+    }
+
+    /// The repair that was climbed to could not be asked for: it does not count, and is tried again late.
+    pub(super) fn unheard(&mut self, repair: Repair, now: Instant) {
+        if let Some(fall) = &mut self.fall {
+            fall.repairs = fall.repairs.saturating_sub(1);
+            fall.repair_at = now + LONGEST;
+            self.recovery.rung = Some(Rung::Reopen);
+        }
+        let count = match repair {
+            Repair::Rebind => &mut self.recovery.rebinds,
+            Repair::Rebuild => &mut self.recovery.rebuilds,
+        };
+        *count = count.saturating_sub(1);
     }
 
     /// The nodes were opened: they are written to at once.

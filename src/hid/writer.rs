@@ -341,7 +341,10 @@ fn perform(engine: &mut Engine, backend: &mut dyn HidBackend, deed: Deed) {
             let outcome = backend.reopen().map_err(|error| error.to_string());
             engine.reopened(outcome, Instant::now());
         }
-        Deed::Repair(repair) => engine.asked(backend.repair(repair).map_err(|error| error.to_string())),
+        Deed::Repair(repair) => {
+            let outcome = backend.repair(repair).map_err(|error| error.to_string());
+            engine.asked(repair, outcome, Instant::now());
+        }
         Deed::Wake => {
             let outcome = backend.wake().map_err(|error| error.to_string());
             engine.woke(outcome, Instant::now());

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::hid::backend::HidDevice;
+use crate::hid::configfs::repair::Repair;
 use crate::hid::ladder::{Rung, Trouble};
 use crate::hid::lane::{Lane, NOBODY, PATIENCE};
 use crate::hid::report::OwnerId;
@@ -116,9 +117,10 @@ impl Engine {
     }
 
     /// What came of a [`super::Deed::Repair`].
-    pub(in crate::hid) fn asked(&mut self, outcome: Result<(), String>) {
+    pub(in crate::hid) fn asked(&mut self, repair: Repair, outcome: Result<(), String>, now: Instant) {
         if let Err(error) = outcome {
             tracing::warn!("{error}");
+            self.ladder.unheard(repair, now);
         }
     }
 

@@ -33,6 +33,8 @@ struct Sim {
     reopens: u64,
     reopen_answer: Result<(), String>,
     repairs: Vec<(Instant, Repair)>,
+    /// Whether a repair can be asked for.
+    helper: Result<(), String>,
     /// The repair that helps, and how long it takes.
     heals_after: Option<(Repair, Duration)>,
     heals_at: Option<Instant>,
@@ -61,6 +63,7 @@ impl Sim {
             reopens: 0,
             reopen_answer: Ok(()),
             repairs: vec![],
+            helper: Ok(()),
             heals_after: None,
             heals_at: None,
             wakes: 0,
@@ -91,7 +94,7 @@ impl Sim {
                         self.repairs.push((self.now, repair));
                         let helps = self.heals_after.filter(|(cure, _)| *cure == repair);
                         self.heals_at = helps.map(|(_, time)| self.now + time).or(self.heals_at);
-                        self.engine.asked(Ok(()));
+                        self.engine.asked(repair, self.helper.clone(), self.now);
                     }
                     Deed::Wake => {
                         self.wakes += 1;

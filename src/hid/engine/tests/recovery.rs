@@ -108,6 +108,23 @@ fn a_gadget_that_binding_does_not_help_is_built_anew() {
 }
 
 #[test]
+fn nobody_who_hears_is_asked_seldom_and_counts_for_nothing() {
+    let mut sim = Sim::repairing();
+    sim.helper = Err("no helper".into());
+    sim.reopen_answer = Err("no node".into());
+    sim.answer_all(GONE);
+    sim.type_on(1700);
+    let repairs: Vec<Repair> = sim.repairs.iter().map(|(_, repair)| *repair).collect();
+    assert_eq!(repairs, [Repair::Rebind, Repair::Rebind]);
+    assert!(sim.repairs[1].0 - sim.repairs[0].0 >= Duration::from_secs(15 * 60));
+    let recovery = sim.engine.health(sim.now).recovery;
+    assert_eq!((recovery.rung, recovery.rebinds), (Some(Rung::Reopen), 0));
+    sim.reopen_answer = Ok(());
+    sim.answer_all(WRITTEN);
+    sim.expect_input_back("somebody did it by hand");
+}
+
+#[test]
 fn a_function_that_is_not_there_is_told_once_it_is_wanted() {
     let mut sim = Sim::new();
     sim.answers[lane_index(HidDevice::Absolute)] = Ok(WriteOutcome::NoDevice);
