@@ -313,6 +313,8 @@ fn the_socket_ends_sessions_and_takes_passwords_over() {
     assert_eq!(controller.wait_for_end(LONG).unwrap().as_deref(), Some("Closed manually by the peer"));
     daemon.wait_for_sessions(0);
     assert!(matches!(daemon.ask(&Request::EndSession { session }), Answer::Failed { .. }));
+    let Answer::Failed { text } = daemon.ask(&Request::Wake) else { panic!("nothing here can be woken") };
+    assert!(text.contains("gadget.wake"), "{text}");
 
     // The last session that used it is over: there is a new one.
     let Answer::OneTimePassword { password: Some(second) } = daemon.ask(&Request::OneTimePassword) else {

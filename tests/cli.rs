@@ -53,8 +53,8 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     let help = run(dir.path(), &["--help"]);
     assert_eq!(code(&help), 0);
     let commands = [
-        "run", "demo", "check", "gadget", "id", "password", "unlock", "sessions", "status", "snapshot",
-        "probe", "bench", "type",
+        "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
+        "snapshot", "probe", "bench", "type",
     ];
     for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));

@@ -114,6 +114,41 @@ fn a_serial_chip_has_a_device_and_a_rate() {
 }
 
 #[test]
+fn the_gadget_is_what_its_section_says() {
+    use kvmdesk::config::settings::hid::HidChoice;
+    use kvmdesk::hid::configfs::spec::{BusSpeed, GadgetSpec};
+    use kvmdesk::hid::descriptor::{CONTROL, KEYBOARD};
+    let gadget = |text: &str| match resolve(text, &[], &Overrides::default()).unwrap().hid {
+        HidChoice::Gadget { spec, wakes_on_input } => (*spec, wakes_on_input),
+        other @ (HidChoice::Ch9329(_) | HidChoice::Uinput | HidChoice::Recording { .. }) => panic!("{other:?}"),
+    };
+    assert_eq!(gadget(""), (GadgetSpec::default(), false));
+    let text = "[hid]\ngadget = \"g\"\n[gadget]\nfunctions = [\"control\", \"keyboard\"]\nudc = \"a.usb\"\n\
+                vendor-id = 0x046d\nproduct-id = 0xC31C\nmanufacturer = \"M\"\nproduct = \"P\"\nserial-number = \"S\"\n\
+                max-speed = \"full\"\nmax-power = 98\nself-powered = true\ninterval = 1\nwake = \"input\"\n";
+    let want = GadgetSpec {
+        name: "g".into(),
+        functions: vec![KEYBOARD, CONTROL],
+        vendor_id: 0x046d,
+        product_id: 0xc31c,
+        manufacturer: "M".into(),
+        product: "P".into(),
+        serial_number: "S".into(),
+        max_speed: Some(BusSpeed::Full),
+        max_power: 98,
+        is_self_powered: true,
+        can_wake: true,
+        interval: Some(1),
+        udc: Some("a.usb".into()),
+        ..GadgetSpec::default()
+    };
+    assert_eq!(want.attributes(), 0xe0);
+    assert_eq!(gadget(text), (want, true));
+    let (spec, wakes) = gadget("[gadget]\nfunctions = \"hid-only\"\nwake = \"command\"\n");
+    assert_eq!((spec.functions, spec.can_wake, wakes), (GadgetSpec::HID_ONLY.to_vec(), true, false));
+}
+
+#[test]
 fn the_strongest_saying_wins_and_its_origin_is_shown() {
     let text = "[server]\nhost = \"file.example\"\nkey = \"k\"\n[log]\nlevel = \"warn\"\n";
     let env = [("KVMDESK_SERVER", "env.example"), ("KVMDESK_STATE_DIR", "/env")];

@@ -56,6 +56,7 @@ const PURE: &[&str] = &["wire", "crypto", "input", "video", "audio", "rendezvous
 const PURE_FILES: &[&str] = &[
     "src/hid/report.rs",
     "src/hid/descriptor.rs",
+    "src/hid/ladder.rs",
     "src/hid/backend/ch9329/chip.rs",
     "src/hid/backend/ch9329/frame.rs",
     "src/hid/backend/ch9329/reports.rs",

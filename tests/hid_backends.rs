@@ -98,7 +98,12 @@ fn terminals() -> (Terminals, NodePaths) {
         std::os::unix::fs::symlink(near, node(n)).unwrap();
         ends.push(end);
     }
-    let paths = NodePaths { keyboard: node(0), absolute: node(1), relative: node(2), control: node(3) };
+    let paths = NodePaths {
+        keyboard: node(0),
+        absolute: Some(node(1)),
+        relative: Some(node(2)),
+        control: Some(node(3)),
+    };
     (Terminals { ends, bytes: vec![vec![]; 4], dir }, paths)
 }
 

@@ -13,6 +13,8 @@ mod machine;
 mod own;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/recovery.rs"]
+mod recovery;
 #[path = "lab/long/soak.rs"]
 mod soak;
 #[cfg(feature = "sound")]
@@ -109,6 +111,11 @@ fn every_format_mode_and_fault_of_the_receiver_ends_in_a_right_picture() {
 #[test]
 fn a_machine_can_be_its_own_computer() {
     in_lab(own::walk_through);
+}
+
+#[test]
+fn input_comes_back_by_itself_whatever_broke() {
+    in_lab(recovery::walk_through);
 }
 
 #[cfg(feature = "sound")]

@@ -139,6 +139,7 @@ impl Agent {
                 keyboard_layout,
                 unicode_entry: settings.target.unicode_entry,
                 pointer: settings.target.pointer,
+                wakes_on_input: settings.hid.wakes_on_input(),
             },
         ));
         let (cards, told) = TestCards::new(settings.displays.len());

@@ -22,7 +22,7 @@ use super::measured::{audio_status, video_status};
 use super::password;
 use super::rendezvous_task::{RegistrationState, RegistrationStatus};
 use super::sessions::Sessions;
-use super::status::{DirectStatus, HidStatus, ServerStatus, Status, TargetStatus};
+use super::status::{DirectStatus, HidStatus, RecoveryStatus, ServerStatus, Status, TargetStatus};
 use super::store::Store;
 
 /// What the running parts tell.
@@ -129,7 +129,7 @@ impl Answers {
                 audio,
                 hid: HidStatus {
                     backend: match &self.settings.hid {
-                        HidChoice::Gadget { name } => format!("gadget {name}"),
+                        HidChoice::Gadget { spec, .. } => format!("gadget {}", spec.name),
                         HidChoice::Ch9329(settings) => format!("ch9329 on {}", settings.device.display()),
                         HidChoice::Uinput => "uinput".to_owned(),
                         HidChoice::Recording { .. } => "recording".to_owned(),
@@ -143,6 +143,12 @@ impl Answers {
                         .filter(|(_, is_lit)| *is_lit)
                         .map(|(name, _)| (*name).to_owned())
                         .collect(),
+                    recovery: RecoveryStatus {
+                        rung: health.recovery.rung.map(|rung| rung.word().to_owned()),
+                        losses: health.recovery.losses,
+                        rebinds: health.recovery.rebinds,
+                        rebuilds: health.recovery.rebuilds,
+                    },
                 },
                 sessions: self.sessions.list(),
             },
@@ -163,6 +169,19 @@ impl Answers {
         }
         let TextProgress { bytes_waiting: waiting, cuts } = self.shell.text_progress();
         Answer::Typing { waiting, cuts, left_out }
+    }
+
+    /// Asks for the computer to be woken.
+    fn wake(&self) -> Answer {
+        if !matches!(&self.settings.hid, HidChoice::Gadget { spec, .. } if spec.can_wake) {
+            let text = "The computer is not woken by USB: set gadget.wake to \"command\" or \"input\", run `kvmdesk \
+                        gadget up` as root, and start kvmdesk anew.";
+            return Answer::Failed { text: text.to_owned() };
+        }
+        self.shell.wake();
+        let text = "The computer is asked to wake up. Whether it does is its choice: `kvmdesk status` shows whether it \
+                    takes input.";
+        Answer::Done { text: text.to_owned() }
     }
 
     /// Takes the stored password over.
@@ -202,6 +221,7 @@ impl ControlHost for Answers {
             }
             Request::ReloadPassword => self.reload_password(),
             Request::Type { text } => self.type_text(text),
+            Request::Wake => self.wake(),
             Request::OneTimePassword => Answer::OneTimePassword {
                 password: self.sessions.one_time().borrow().as_ref().map(|p| p.reveal().clone()),
             },

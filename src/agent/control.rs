@@ -54,6 +54,8 @@ pub enum Request {
         /// Which one, from 1.
         display: usize,
     },
+    /// Wake the computer.
+    Wake,
     /// Type some characters on the computer, or with none tell how far typing is.
     Type {
         /// The characters.

@@ -215,6 +215,23 @@ pub struct HidStatus {
     pub events_discarded: u64,
     /// Lock LEDs that are lit, by name.
     pub leds: Vec<String>,
+    /// What was done while the computer took nothing.
+    #[serde(default)]
+    pub recovery: RecoveryStatus,
+}
+
+/// Recovery of the hands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RecoveryStatus {
+    /// The highest rung tried for the present trouble: `retry`, `reopen`, `rebind` or `rebuild`; `None` while reports
+    /// are taken.
+    pub rung: Option<String>,
+    /// How often the computer or the device was lost since start.
+    pub losses: u64,
+    /// How often root was asked to bind the gadget again.
+    pub rebinds: u64,
+    /// How often root was asked to build the gadget again.
+    pub rebuilds: u64,
 }
 
 /// One controller.

@@ -81,7 +81,7 @@ pub enum Command {
     Demo(Demo),
     /// Check the configuration strictly and say what it means
     Check(Check),
-    /// Build or remove the USB keyboard and mouse (as root, once after boot)
+    /// Build, repair or remove the USB keyboard and mouse (as root, once after boot)
     Gadget(Gadget),
     /// Show the ID that users type, or renew, export, import it
     Id(Id),
@@ -101,6 +101,8 @@ pub enum Command {
     Bench(Bench),
     /// Type a text on the computer
     Type(Type),
+    /// Wake the computer by USB; gadget.wake has to be "command" or "input"
+    Wake,
 }
 
 /// `kvmdesk run`
@@ -153,13 +155,19 @@ pub struct Gadget {
     pub deed: GadgetDeed,
 }
 
-/// `kvmdesk gadget up|down`
+/// `kvmdesk gadget up|down|rebind|rebuild|repair`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum GadgetDeed {
     /// Build the gadget and bind it to the USB port
     Up,
-    /// Remove it: the computer sees keyboard and mouse unplugged
+    /// Remove it: the computer sees keyboard and mouse unplugged; nothing repairs it until the next `up`
     Down,
+    /// Unplug it and plug it in again
+    Rebind,
+    /// Remove it and build it anew
+    Rebuild,
+    /// Do what the daemon asked for, if it did (kvmdesk-gadget-repair.service runs this)
+    Repair,
 }
 
 /// `kvmdesk id`

@@ -19,6 +19,7 @@ mod snapshot;
 mod status;
 mod type_text;
 mod unlock;
+mod wake;
 
 use std::process::ExitCode;
 
@@ -145,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Probe(probe) => probe::run(&args.place, &probe),
         Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
+        Command::Wake => wake::run(&args.place),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -271,7 +271,7 @@ fn choose_sound(settings: Option<&Settings>, cards: &[SoundCard]) -> Chosen {
 }
 
 fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> Chosen {
-    let name = match settings.map(|s| &s.hid) {
+    let (name, udc) = match settings.map(|s| &s.hid) {
         Some(HidChoice::Recording { .. }) => {
             return Chosen { device: Some("recording".into()), note: "as configured: no keyboard".into() };
         }
@@ -289,15 +289,20 @@ fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> C
             };
             return Chosen { device: Some(node.into()), note };
         }
-        Some(HidChoice::Gadget { name }) => name.as_str(),
-        None => "kvmdesk",
+        Some(HidChoice::Gadget { spec, .. }) => (spec.name.as_str(), spec.udc.as_deref()),
+        None => ("kvmdesk", None),
     };
     if let Some(ours) = controllers.iter().find(|c| c.gadget.as_deref() == Some(name)) {
         let note = format!("the gadget {name} is built");
         return Chosen { device: Some(ours.name.clone()), note };
     }
-    let free = controllers.iter().find(|c| c.gadget.is_none());
-    match (free, controllers.first()) {
+    let mut wanted = controllers.iter().filter(|c| udc.is_none_or(|udc| udc == c.name));
+    let first = wanted.clone().next();
+    if let (Some(udc), None, false) = (udc, first, controllers.is_empty()) {
+        return Chosen { device: None, note: format!("gadget.udc names {udc}, which is not there") };
+    }
+    let free = wanted.find(|c| c.gadget.is_none());
+    match (free, first) {
         (Some(free), _) => Chosen {
             device: Some(free.name.clone()),
             note: format!("`kvmdesk gadget up` builds the gadget {name} on it"),

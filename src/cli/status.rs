@@ -2,7 +2,8 @@
 
 use crate::agent::control::{self, Answer, Request};
 use crate::agent::status::{
-    AudioStatus, Latency, SessionStatus, Status as Snapshot, StreamStatus, TargetStatus, VideoStatus,
+    AudioStatus, Latency, RecoveryStatus, SessionStatus, Status as Snapshot, StreamStatus, TargetStatus,
+    VideoStatus,
 };
 use crate::agent::store::Store;
 
@@ -55,16 +56,25 @@ fn to_text(status: &Snapshot) -> String {
     page.row("Sound", target.audio.as_ref().map_or_else(|| "off".to_owned(), sound));
     let hid = &target.hid;
     let leds = if hid.leds.is_empty() { String::new() } else { format!(", lit: {}", hid.leds.join(" ")) };
+    let recovery = hid.recovery.rung.as_ref().map_or_else(String::new, |rung| format!(", recovery: {rung}"));
     page.row(
         "Hands",
         format!(
-            "{}: {}, {} reports, {} events discarded{leds}",
+            "{}: {}{recovery}, {} reports, {} events discarded{leds}",
             hid.backend,
             if hid.is_connected { "connected" } else { "NOT CONNECTED" },
             hid.reports_written,
             hid.events_discarded
         ),
     );
+    let done = &hid.recovery;
+    if done.losses > 0 {
+        let RecoveryStatus { losses, rebinds, rebuilds, .. } = done;
+        page.row(
+            "",
+            format!("lost {losses} times, bound again {rebinds} times, built again {rebuilds} times"),
+        );
+    }
     if target.suspects > 0 {
         page.row("Locks", format!("{} addresses with wrong passwords (`kvmdesk unlock`)", target.suspects));
     }

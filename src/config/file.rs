@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use hands::{InputSection, PointerSection};
+use hands::{InputSection, KeyboardSection, PointerSection};
 
+pub mod gadget;
 pub mod hands;
 
 /// A fault in a configuration file, told as `FILE:LINE: KEY: what is wrong and what would be right`.
@@ -68,6 +69,8 @@ pub struct ConfigFile {
     pub hid: HidSection,
     /// `[input]`
     pub input: InputSection,
+    /// `[gadget]`
+    pub gadget: gadget::GadgetSection,
     /// `[log]`
     pub log: LogSection,
 }
@@ -174,26 +177,6 @@ pub enum EntryName {
     Linux,
     /// Option and hex digits.
     Macos,
-}
-
-/// `target.keyboard`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct KeyboardSection {
-    /// Whether keys that type are clicked instead of held.
-    pub bad_link: Option<BadLinkName>,
-}
-
-/// Values of `target.keyboard.bad-link`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BadLinkName {
-    /// While the line is uneven.
-    Auto,
-    /// Always.
-    On,
-    /// Never.
-    Off,
 }
 
 /// `[video]` or one `[[display]]`: what one display is captured with.

@@ -27,6 +27,7 @@ use super::file::{
 };
 
 mod audio;
+mod gadget;
 mod hands;
 pub mod hid;
 mod typing;

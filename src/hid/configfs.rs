@@ -9,11 +9,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use usb_gadget::function::hid::Hid;
+use usb_gadget::function::other::Other;
 use usb_gadget::{Class, Config, Gadget, Id, Strings};
 
 use super::backend::gadget::{node_of, parse_device_number};
-use super::descriptor::{FUNCTIONS, HidFunction};
+use super::descriptor::HidFunction;
+use error::{GadgetError, refused};
+use spec::{BusSpeed, GadgetSpec};
+
+pub mod error;
+pub mod repair;
+mod role;
+pub mod spec;
 
 /// Where the kernel shows what we touch; arguments, so that tests can bring a tree of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +33,8 @@ pub struct KernelPaths {
     pub dev: PathBuf,
     /// `/etc/group`
     pub group_file: PathBuf,
+    /// `/run`
+    pub run: PathBuf,
 }
 
 impl Default for KernelPaths {
@@ -35,109 +44,9 @@ impl Default for KernelPaths {
             sysfs: "/sys".into(),
             dev: "/dev".into(),
             group_file: "/etc/group".into(),
+            run: "/run".into(),
         }
     }
-}
-
-/// What the target is to see on its USB port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GadgetSpec {
-    /// Name in configfs.
-    pub name: String,
-    /// USB vendor ID.
-    pub vendor_id: u16,
-    /// USB product ID.
-    pub product_id: u16,
-    /// Manufacturer string.
-    pub manufacturer: String,
-    /// Product string.
-    pub product: String,
-    /// Serial number string.
-    pub serial_number: String,
-    /// USB device controller; `None`: the only one there is.
-    pub udc: Option<String>,
-    /// Group that may use the `/dev/hidg*` nodes (mode 0660). A group that does not exist leaves them to root.
-    pub group: Option<String>,
-}
-
-impl Default for GadgetSpec {
-    /// The Linux Foundation's multifunction composite gadget (1d6b:0104) for the group `kvmdesk`.
-    fn default() -> Self {
-        Self {
-            name: "kvmdesk".into(),
-            vendor_id: 0x1d6b,
-            product_id: 0x0104,
-            manufacturer: "kvmdesk".into(),
-            product: "KVM keyboard and mouse".into(),
-            serial_number: "0001".into(),
-            udc: None,
-            group: Some("kvmdesk".into()),
-        }
-    }
-}
-
-/// Why a gadget could not be built or removed. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum GadgetError {
-    /// No configfs, or no gadget support in it.
-    #[error(
-        "{path} does not exist: the kernel has no USB gadget support loaded. Run `modprobe libcomposite`, and \
-         `mount -t configfs none {configfs}` if nothing is mounted there; both need root"
-    )]
-    NoGadgetSupport {
-        /// What was looked for.
-        path: String,
-        /// Where configfs belongs.
-        configfs: String,
-    },
-    /// No controller.
-    #[error(
-        "there is no USB device controller in {0}: this machine's USB port cannot act as a keyboard, or its driver \
-         (such as dwc2 or dwc3 in peripheral mode) is not enabled"
-    )]
-    NoUdc(String),
-    /// A controller of that name does not exist, or one has to be chosen.
-    #[error("{reason}; choose one of: {}", .available.join(", "))]
-    ChooseUdc {
-        /// What is the matter.
-        reason: String,
-        /// What exists.
-        available: Vec<String>,
-    },
-    /// The controller is in use.
-    #[error("the USB device controller {udc} is held by the gadget \"{holder}\": remove that gadget first")]
-    UdcTaken {
-        /// Controller.
-        udc: String,
-        /// The other gadget or driver.
-        holder: String,
-    },
-    /// The kernel refused something.
-    #[error("{what}: {source}{}", hint(.source))]
-    Refused {
-        /// What was tried.
-        what: String,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    let is = |kind| error.kind() == kind;
-    if is(io::ErrorKind::PermissionDenied) {
-        ". Run it as root"
-    } else if is(io::ErrorKind::Unsupported) {
-        ". Linux 5.17 or newer is needed"
-    } else if is(io::ErrorKind::NotFound) {
-        ". Run `modprobe usb_f_hid` and try again"
-    } else {
-        ""
-    }
-}
-
-fn refused(what: impl Into<String>) -> impl FnOnce(io::Error) -> GadgetError {
-    let what = what.into();
-    move |source| GadgetError::Refused { what, source }
 }
 
 /// What `up` did.
@@ -147,10 +56,10 @@ pub struct GadgetUp {
     pub udc: String,
     /// The gadget was there already, in this shape.
     pub was_kept: bool,
-    /// The nodes, in the order of [`FUNCTIONS`].
+    /// The nodes, in the order of the spec's functions.
     pub nodes: Vec<PathBuf>,
-    /// A remark for the user, such as that the group does not exist.
-    pub remark: Option<String>,
+    /// What the user should know, such as that the group does not exist.
+    pub remarks: Vec<String>,
 }
 
 /// A gadget as it stands, for `status`; nothing is decided on it.
@@ -173,6 +82,7 @@ pub fn up(spec: &GadgetSpec, paths: &KernelPaths) -> Result<GadgetUp, GadgetErro
     }
     let gadgets = gadgets_dir(paths)?;
     let dir = gadgets.join(&spec.name);
+    let role = role::take_device_role(spec.udc.as_deref(), paths);
     let udc = choose_udc(spec.udc.as_deref(), paths)?;
     if let Some(holder) = holder_of(&udc, &gadgets, paths, &spec.name) {
         return Err(GadgetError::UdcTaken { udc, holder });
@@ -186,12 +96,19 @@ pub fn up(spec: &GadgetSpec, paths: &KernelPaths) -> Result<GadgetUp, GadgetErro
         }
         build(spec, &udc)?;
     }
+    // From here on it may be repaired.
+    let _ = fs::remove_file(repair::down_file(paths));
     let nodes = wait_for_nodes(&dir, paths)?;
-    let remark = hand_over(&nodes, spec, paths)?;
-    Ok(GadgetUp { udc, was_kept, nodes, remark })
+    let mut remarks: Vec<String> = role.into_iter().collect();
+    if spec.interval.is_some() && !has_interval(&dir) {
+        remarks.push("gadget.interval was left out: the kernel offers it from Linux 6.16 on".to_owned());
+    }
+    remarks.extend(hand_over(&nodes, &udc, spec, paths)?);
+    Ok(GadgetUp { udc, was_kept, nodes, remarks })
 }
 
-/// Unbinds and removes the gadget. `false` if there was none.
+/// Unbinds and removes the gadget, and leaves word that this was meant, so that nothing repairs it. `false` if there
+/// was none.
 ///
 /// # Errors
 /// The kernel refused, or we are not root.
@@ -200,6 +117,8 @@ pub fn down(name: &str, paths: &KernelPaths) -> Result<bool, GadgetError> {
     if !dir.is_dir() {
         return Ok(false);
     }
+    let note = repair::down_file(paths);
+    fs::write(&note, "").map_err(refused(format!("{} cannot be written", note.display())))?;
     remove(name)?;
     Ok(true)
 }
@@ -212,6 +131,14 @@ pub fn view(name: &str, paths: &KernelPaths) -> Option<GadgetView> {
         let state = udc.as_ref().and_then(|udc| attribute(&udc_class(paths).join(udc).join("state")));
         GadgetView { udc, udc_state: state }
     })
+}
+
+/// The file that wakes the host of the gadget called `name` when `1` is written to it; `None` while it is not bound.
+/// Kernel: Documentation/ABI/stable/sysfs-class-udc, `srp`; the core hands it to the controller's remote wake-up. The
+/// write never fails: whether the host awoke is told only by reports that are taken again.
+pub fn wake_file(name: &str, paths: &KernelPaths) -> Option<PathBuf> {
+    let udc = view(name, paths)?.udc?;
+    Some(udc_class(paths).join(udc).join("srp"))
 }
 
 /// A USB device controller: a port through which this machine can be somebody's keyboard.
@@ -291,23 +218,48 @@ fn has_shape(dir: &Path, spec: &GadgetSpec) -> bool {
     let language = names_in(&dir.join("strings")).into_iter().next().unwrap_or_default();
     let string = |name: &str| attribute(&dir.join("strings").join(&language).join(name));
     let functions = dir.join("functions");
+    let config = dir.join("configs/c.1");
+    let speed = attribute(&dir.join("max_speed")).unwrap_or_default();
+    let is_speed = match spec.max_speed {
+        Some(wanted) => speed == wanted.word(),
+        // The kernel's own choice was super-speed or more in every version.
+        None => ![BusSpeed::Full, BusSpeed::High].iter().any(|slower| speed == slower.word()),
+    };
     number("idVendor") == Some(spec.vendor_id)
         && number("idProduct") == Some(spec.product_id)
         && string("manufacturer").as_deref() == Some(&spec.manufacturer)
         && string("product").as_deref() == Some(&spec.product)
         && string("serialnumber").as_deref() == Some(&spec.serial_number)
-        && names_in(&functions).len() == FUNCTIONS.len()
-        && FUNCTIONS.iter().enumerate().all(|(index, function)| {
+        && number("configs/c.1/bmAttributes") == Some(spec.attributes().into())
+        && attribute(&config.join("MaxPower")) == Some(spec.max_power.to_string())
+        && is_speed
+        && names_in(&functions).len() == spec.functions.len()
+        && spec.functions.iter().enumerate().all(|(index, function)| {
             let name = function_name(spec, index);
             let text = |attr: &str| attribute(&functions.join(&name).join(attr));
+            let is_interval = match (text("interval"), spec.interval) {
+                (None, _) => true,
+                (Some(set), Some(wanted)) => set == wanted.to_string(),
+                (Some(set), None) => set == DEFAULT_INTERVAL,
+            };
             fs::read(functions.join(&name).join("report_desc"))
                 .is_ok_and(|bytes| bytes == function.report_descriptor)
                 && text("subclass") == Some(function.subclass.to_string())
                 && text("protocol") == Some(function.protocol.to_string())
                 && text("report_length") == Some(function.report_length.to_string())
                 && text("no_out_endpoint").as_deref() == Some("1")
-                && fs::symlink_metadata(dir.join("configs/c.1").join(&name)).is_ok()
+                && is_interval
+                && fs::symlink_metadata(config.join(&name)).is_ok()
         })
+}
+
+/// What the kernel shows in `interval` when nothing was written to it.
+const DEFAULT_INTERVAL: &str = "4";
+
+/// Whether this kernel's HID functions have the attribute `interval`.
+fn has_interval(dir: &Path) -> bool {
+    let functions = dir.join("functions");
+    names_in(&functions).iter().any(|name| functions.join(name).join("interval").exists())
 }
 
 /// As usb-gadget names functions; the index is the interface number.
@@ -315,25 +267,46 @@ fn function_name(spec: &GadgetSpec, index: usize) -> String {
     format!("hid.{}-{index}", spec.name)
 }
 
-fn build(spec: &GadgetSpec, udc_name: &str) -> Result<(), GadgetError> {
+fn build(spec: &GadgetSpec, udc: &str) -> Result<(), GadgetError> {
+    match build_with(spec, spec.interval, udc) {
+        // The first attribute that an older kernel does not have; without it, another's lack is told as it is.
+        Err(GadgetError::Refused { source, .. })
+            if source.kind() == io::ErrorKind::Unsupported && spec.interval.is_some() =>
+        {
+            build_with(spec, None, udc)
+        }
+        outcome => outcome,
+    }
+}
+
+fn build_with(spec: &GadgetSpec, interval: Option<u8>, udc_name: &str) -> Result<(), GadgetError> {
     let what = format!("the USB gadget \"{}\" cannot be built on {udc_name}", spec.name);
-    // No remote wake-up: with it a host may suspend the port, and the kernel's f_hid cannot wake it again.
     let mut config = Config::new("keyboard and mouse");
-    for HidFunction { subclass, protocol, report_length, report_descriptor, .. } in FUNCTIONS {
-        let mut hid = Hid::builder();
-        hid.sub_class = subclass;
-        hid.protocol = protocol;
-        hid.report_len = report_length;
-        hid.report_desc = report_descriptor.to_vec();
-        // LEDs come by SET_REPORT; OUT endpoints are scarce on small controllers.
-        hid.no_out_endpoint = true;
-        let (_, handle) = hid.build();
-        config.add_function(handle);
+    config.max_power = spec.max_power;
+    config.self_powered = spec.is_self_powered;
+    config.remote_wakeup = spec.can_wake;
+    for HidFunction { subclass, protocol, report_length, report_descriptor, .. } in &spec.functions {
+        // Not usb-gadget's own Hid, which has no interval.
+        let hid = || {
+            let mut hid = Other::builder("hid")?;
+            hid.set("subclass", subclass.to_string())?;
+            hid.set("protocol", protocol.to_string())?;
+            hid.set("report_length", report_length.to_string())?;
+            hid.set("report_desc", report_descriptor)?;
+            // LEDs come by SET_REPORT; OUT endpoints are scarce on small controllers.
+            hid.set("no_out_endpoint", "1")?;
+            if let Some(interval) = interval {
+                hid.set("interval", interval.to_string())?;
+            }
+            Ok(hid.build().1)
+        };
+        config.add_function(hid().map_err(refused(what.clone()))?);
     }
     let strings = Strings::new(&spec.manufacturer, &spec.product, &spec.serial_number);
     let id = Id::new(spec.vendor_id, spec.product_id);
     let mut gadget = Gadget::new(Class::INTERFACE_SPECIFIC, id, strings).with_config(config);
     gadget.name = Some(spec.name.clone());
+    gadget.max_speed = spec.max_speed.map(Into::into);
     let udcs = usb_gadget::udcs().map_err(refused(what.clone()))?;
     let udc = udcs
         .iter()
@@ -378,25 +351,35 @@ fn wait_for_nodes(dir: &Path, paths: &KernelPaths) -> Result<Vec<PathBuf>, Gadge
         .collect()
 }
 
-/// Gives the nodes to the group. Returns what the user should know if there is no such group.
+/// Gives the nodes, and what wakes the host, to the group. Returns what the user should know if that is in vain.
 fn hand_over(
     nodes: &[PathBuf],
+    udc: &str,
     spec: &GadgetSpec,
     paths: &KernelPaths,
-) -> Result<Option<String>, GadgetError> {
-    let Some(group) = &spec.group else { return Ok(None) };
+) -> Result<Vec<String>, GadgetError> {
+    let Some(group) = &spec.group else { return Ok(vec![]) };
     let Some(id) = group_id(group, &paths.group_file) else {
-        return Ok(Some(format!(
+        return Ok(vec![format!(
             "the group \"{group}\" does not exist, so only root may use the keyboard and mouse nodes; create it with \
              `groupadd --system {group}` and run this again"
-        )));
+        )]);
+    };
+    let give = |file: &Path, mode| {
+        std::os::unix::fs::chown(file, None, Some(id))?;
+        fs::set_permissions(file, fs::Permissions::from_mode(mode))
     };
     for node in nodes {
         let what = || format!("{} cannot be given to the group \"{group}\"", node.display());
-        std::os::unix::fs::chown(node, None, Some(id)).map_err(refused(what()))?;
-        fs::set_permissions(node, fs::Permissions::from_mode(0o660)).map_err(refused(what()))?;
+        give(node, 0o660).map_err(refused(what()))?;
     }
-    Ok(None)
+    let srp = udc_class(paths).join(udc).join("srp");
+    let wake = if spec.can_wake { give(&srp, 0o220) } else { Ok(()) };
+    Ok(wake
+        .err()
+        .map(|error| format!("the computer cannot be woken by {} ({error})", srp.display()))
+        .into_iter()
+        .collect())
 }
 
 fn group_id(name: &str, file: &Path) -> Option<u32> {

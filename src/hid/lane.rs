@@ -5,20 +5,28 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::backend::HidDevice;
+use super::ladder::RETRY;
 use super::report::{OwnerId, Report};
 
 /// No write accepted for this long: delivered in order is no longer possible, so discard.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// First and longest wait before a busy device is tried again; a host polls every 1 to 10 ms.
 const BUSY_RETRY: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(10));
-/// First and longest wait before a stalled device or a lost host is tried again.
-pub(super) const LOST_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 #[derive(Debug, Clone, Copy)]
 enum State {
     Ready,
-    Busy { since: Instant, retry_at: Instant, wait: Duration },
-    Stalled { retry_at: Instant, wait: Duration },
+    Busy {
+        since: Instant,
+        retry_at: Instant,
+        wait: Duration,
+    },
+    Stalled {
+        retry_at: Instant,
+        wait: Duration,
+    },
+    /// There is no such device; until the host is greeted anew.
+    Absent,
 }
 
 /// The lane of one device (of one USB function: media and power keys share theirs).
@@ -44,6 +52,7 @@ impl Lane {
         let due = match self.state {
             State::Ready => true,
             State::Busy { retry_at, .. } | State::Stalled { retry_at, .. } => now >= retry_at,
+            State::Absent => false,
         };
         self.pending.front().filter(|_| due).map(|(_, report)| *report)
     }
@@ -51,7 +60,7 @@ impl Lane {
     /// When [`Self::head`] or a stall is due; `None` if nothing waits.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Ready => None,
+            State::Ready | State::Absent => None,
             State::Busy { since, retry_at, .. } => {
                 (!self.pending.is_empty()).then_some(retry_at.min(since + PATIENCE))
             }
@@ -103,9 +112,10 @@ impl Lane {
             }
             State::Stalled { wait, .. } => {
                 self.pending.clear();
-                let wait = (wait * 2).min(LOST_RETRY.1);
+                let wait = (wait * 2).min(RETRY.1);
                 State::Stalled { retry_at: now + wait, wait }
             }
+            State::Absent => State::Absent,
         };
     }
 
@@ -120,11 +130,11 @@ impl Lane {
     pub(super) fn busy_for(&self, now: Instant) -> Duration {
         match self.state {
             State::Busy { since, .. } => now.saturating_duration_since(since),
-            State::Ready | State::Stalled { .. } => Duration::ZERO,
+            State::Ready | State::Stalled { .. } | State::Absent => Duration::ZERO,
         }
     }
 
-    /// Whether it is stalled and a session noticed.
+    /// Whether it takes nothing and a session noticed.
     pub(super) fn is_missed(&self) -> bool {
         self.is_stalled() && self.is_missed
     }
@@ -140,8 +150,27 @@ impl Lane {
         self.is_stalled() || self.pending.iter().all(|(owner, _)| is_refused && *owner == NOBODY)
     }
 
+    /// Whether it takes nothing: not read for too long, or not there at all.
     pub(super) fn is_stalled(&self) -> bool {
+        self.is_unread() || self.is_absent()
+    }
+
+    /// Whether it has not been read for too long.
+    pub(super) fn is_unread(&self) -> bool {
         matches!(self.state, State::Stalled { .. })
+    }
+
+    /// Whether there is no such device.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self.state, State::Absent)
+    }
+
+    /// There is no such device. Returns how many reports of sessions are thrown away.
+    pub(super) fn give_up(&mut self) -> u64 {
+        self.state = State::Absent;
+        let count = self.discard();
+        self.is_missed |= count > 0;
+        count
     }
 
     /// Whether a stalled lane is to be tried now; the caller then pushes its all-up.
@@ -151,7 +180,7 @@ impl Lane {
 
     /// Nothing taken for too long. Returns how many reports are thrown away.
     pub(super) fn stall(&mut self, now: Instant) -> u64 {
-        self.state = State::Stalled { retry_at: now + LOST_RETRY.0, wait: LOST_RETRY.0 };
+        self.state = State::Stalled { retry_at: now + RETRY.0, wait: RETRY.0 };
         let count = self.discard();
         self.is_missed |= count > 0;
         count

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod configfs;
 pub mod descriptor;
 pub mod engine;
+pub mod ladder;
 mod lane;
 pub mod pointing;
 mod poll;

@@ -16,6 +16,7 @@ use crate::input::typist::{Typist, UnicodeEntry};
 
 use super::backend::HidBackend;
 use super::engine::{Deed, Engine};
+use super::ladder::Recovery;
 use super::pointing::PointerMode;
 use super::poll::{self, Sleeper, Waker};
 use super::queue::Gauge;
@@ -34,6 +35,8 @@ pub struct HidHealth {
     pub events_discarded: u64,
     /// Characters of texts left out because the keyboard layout has no key for them.
     pub characters_not_typed: u64,
+    /// What was done about a host that took nothing.
+    pub recovery: Recovery,
 }
 
 /// The settings of a writer.
@@ -46,6 +49,8 @@ pub struct HidSettings {
     pub unicode_entry: UnicodeEntry,
     /// Which pointer devices the target understands.
     pub pointer: PointerMode,
+    /// Input wakes a host that sleeps, where the backend can wake.
+    pub wakes_on_input: bool,
 }
 
 /// Owner of the writer thread; dropping it lifts everything and joins, within 300 ms.
@@ -87,6 +92,7 @@ enum Message {
     Event(OwnerId, InputEvent),
     Screen(u32, u32),
     Close(OwnerId),
+    Wake,
     Stop,
 }
 
@@ -132,7 +138,7 @@ impl HidWriter {
                 });
             let thread = std::thread::Builder::new()
                 .name("hid-writer".to_owned())
-                .spawn(move || shell.run(backend, typist, settings.pointer))?;
+                .spawn(move || shell.run(backend, typist, settings.pointer, settings.wakes_on_input))?;
             Ok((link, thread))
         });
         let (link, thread) = match started {
@@ -203,6 +209,13 @@ impl HidHandle {
         }
     }
 
+    /// Asks for a host that sleeps to be woken; whether it awoke shows in the health.
+    pub fn wake(&self) {
+        if let Some(link) = &self.link {
+            link.send(Message::Wake);
+        }
+    }
+
     /// How far the texts of this session are.
     pub fn text_progress(&self) -> TextProgress {
         let (bytes_waiting, cuts) = self.gauge.text();
@@ -228,11 +241,18 @@ struct Shell {
 }
 
 impl Shell {
-    fn run(self, mut backend: Box<dyn HidBackend>, typist: Result<Typist, String>, pointer: PointerMode) {
+    fn run(
+        self,
+        mut backend: Box<dyn HidBackend>,
+        typist: Result<Typist, String>,
+        pointer: PointerMode,
+        wakes_on_input: bool,
+    ) {
         tracing::debug!("HID writer starts with backend {}", backend.name());
         let mut engine = Engine::new(typist, backend.keeps_state());
-        engine.set_advice(backend.advice());
+        engine.set_remedies(backend.advice(), backend.can_repair());
         engine.set_pointer(pointer);
+        engine.set_wakes_on_input(wakes_on_input);
         let mut stopping: Option<Instant> = None;
         let mut leds_paused_until: Option<Instant> = None;
         let mut published_at: Option<Instant> = None;
@@ -240,10 +260,16 @@ impl Shell {
             self.link.waker.rearm(&self.sleeper);
             for message in self.news.try_iter() {
                 match message {
-                    Message::Open(owner, gauge) => engine.open(owner, gauge),
+                    Message::Open(owner, gauge) => {
+                        if backend.keeps_state() {
+                            engine.refresh(Instant::now());
+                        }
+                        engine.open(owner, gauge);
+                    }
                     Message::Event(owner, event) => engine.push(owner, event, Instant::now()),
                     Message::Screen(width, height) => engine.set_screen(width, height),
                     Message::Close(owner) => engine.close(owner),
+                    Message::Wake => engine.wake(Instant::now()),
                     Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),
                 }
             }
@@ -334,6 +360,14 @@ fn perform(engine: &mut Engine, backend: &mut dyn HidBackend, deed: Deed) {
         Deed::Reopen => {
             let outcome = backend.reopen().map_err(|error| error.to_string());
             engine.reopened(outcome, Instant::now());
+        }
+        Deed::Repair(repair) => {
+            let outcome = backend.repair(repair).map_err(|error| error.to_string());
+            engine.asked(repair, outcome, Instant::now());
+        }
+        Deed::Wake => {
+            let outcome = backend.wake().map_err(|error| error.to_string());
+            engine.woke(outcome, Instant::now());
         }
     }
 }

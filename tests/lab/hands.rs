@@ -25,7 +25,7 @@ pub mod key {
 }
 
 /// Key events without the repetitions that the computer makes itself.
-fn keys(events: &[Event]) -> Vec<(u16, i32)> {
+pub fn keys(events: &[Event]) -> Vec<(u16, i32)> {
     let is_key = |e: &&Event| e.0 == EV_KEY && e.2 != AUTOREPEAT;
     events.iter().filter(is_key).map(|&(_, code, value)| (code, value)).collect()
 }
@@ -67,14 +67,15 @@ pub fn keys_arrive(session: &mut Session<'_>, keyboard: &mut Recording<'_>) {
 }
 
 /// Key events as a typist's strokes.
-struct Strokes {
+pub struct Strokes {
     /// Keys other than Shift that went down, with whether Shift was down.
-    typed: Vec<(u16, bool)>,
+    pub typed: Vec<(u16, bool)>,
     /// Keys that are down at the end.
-    held: Vec<u16>,
+    pub held: Vec<u16>,
 }
 
-fn strokes(keys: &[(u16, i32)]) -> Strokes {
+/// Follows Shift and what is held.
+pub fn strokes(keys: &[(u16, i32)]) -> Strokes {
     let mut strokes = Strokes { typed: vec![], held: vec![] };
     for &(code, value) in keys {
         if value == 0 {

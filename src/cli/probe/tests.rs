@@ -1,6 +1,7 @@
 //! What is chosen, and how it is told.
 
 use super::*;
+use crate::config::settings;
 use crate::media::pipeline::MaxSize;
 use crate::media::probe::{Edid, Format, Signal, Size};
 
@@ -85,6 +86,13 @@ fn the_gadget_s_own_port_comes_first_then_a_free_one() {
     assert_eq!(chosen(&[usb("a", Some("other")), usb("b", None)]).as_deref(), Some("b"));
     assert_eq!(chosen(&[usb("a", Some("other"))]), None);
     assert_eq!(chosen(&[]), None);
+    let text = "[gadget]\nudc = \"b\"\n".to_owned();
+    let parsed = crate::config::file::parse(std::path::Path::new("x"), text).unwrap();
+    let settings = settings::resolve(&parsed, |_| None, &settings::Overrides::default()).unwrap();
+    let chosen = |all: &[UsbController]| choose_hands(Some(&settings), all);
+    assert_eq!(chosen(&[usb("a", None), usb("b", None)]).device.as_deref(), Some("b"));
+    assert_eq!(chosen(&[usb("a", None), usb("b", Some("other"))]).device, None);
+    assert!(chosen(&[usb("a", None)]).note.contains("names b, which is not there"));
 }
 
 #[test]

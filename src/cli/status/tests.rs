@@ -34,6 +34,7 @@ fn idle() -> Snapshot {
                 reports_written: 7,
                 events_discarded: 0,
                 leds: vec![],
+                recovery: RecoveryStatus::default(),
             },
             sessions: vec![],
         },
@@ -151,6 +152,19 @@ fn an_idle_daemon_says_little_and_problems_come_first() {
     assert_eq!(lines[..2], ["kvmdesk 1, up 5m 7s: look at this", "  ! No HDMI cable"]);
     assert!(!text.contains("left out") && !text.contains("takes") && !text.contains("stream"), "{text}");
     assert!(text.contains("\nSound      off\n") && text.ends_with("Sessions   none\n"), "{text}");
+}
+
+#[test]
+fn what_recovery_does_and_did_is_told() {
+    let mut status = idle();
+    status.target.hid.is_connected = false;
+    status.target.hid.recovery =
+        RecoveryStatus { rung: Some("rebind".into()), losses: 2, rebinds: 3, rebuilds: 1 };
+    let text = to_text(&status);
+    assert!(text.contains("gadget kvmdesk: NOT CONNECTED, recovery: rebind, 7 reports"), "{text}");
+    assert!(text.contains("\n           lost 2 times, bound again 3 times, built again 1 times\n"), "{text}");
+    status.target.hid.recovery = RecoveryStatus::default();
+    assert!(!to_text(&status).contains("lost"));
 }
 
 #[test]

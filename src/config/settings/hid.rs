@@ -2,21 +2,24 @@
 
 use std::path::PathBuf;
 
-use super::{Origin, Overrides, Resolver, word};
+use super::{Origin, Overrides, Resolver, gadget, word};
 use crate::config::file::{BaudValue, ConfigError, HidBackendName, ParsedFile};
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::ch9329::Ch9329Settings;
 use crate::hid::backend::ch9329::chip::{BAUD_RATES, Baud};
 use crate::hid::backend::gadget::GadgetNodes;
 use crate::hid::backend::uinput;
+use crate::hid::configfs::spec::GadgetSpec;
 
 /// Where reports go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HidChoice {
-    /// The USB gadget of this name in configfs.
+    /// The USB gadget.
     Gadget {
-        /// Name in configfs.
-        name: String,
+        /// What `kvmdesk gadget up` builds.
+        spec: Box<GadgetSpec>,
+        /// Input wakes a computer that sleeps.
+        wakes_on_input: bool,
     },
     /// A CH9329 on a serial line.
     Ch9329(Ch9329Settings),
@@ -33,11 +36,16 @@ impl HidChoice {
     /// What the backend is opened with.
     pub fn backend(&self) -> BackendSettings {
         match self {
-            Self::Gadget { name } => BackendSettings::Gadget(GadgetNodes::of_gadget(name)),
+            Self::Gadget { spec, .. } => BackendSettings::Gadget(GadgetNodes::of_gadget(&spec.name)),
             Self::Ch9329(settings) => BackendSettings::Ch9329(settings.clone()),
             Self::Uinput => BackendSettings::Uinput(uinput::NODE.into()),
             Self::Recording { log } => BackendSettings::Recording { file: log.clone() },
         }
+    }
+
+    /// Whether input wakes a computer that sleeps.
+    pub fn wakes_on_input(&self) -> bool {
+        matches!(self, Self::Gadget { wakes_on_input: true, .. })
     }
 }
 
@@ -78,6 +86,8 @@ pub(super) fn resolve(
         }
     };
     let backend = backend.unwrap_or(HidBackendName::Gadget);
+    let usb = gadget::resolve(parsed, gadget, r)?;
+    let usb_key = usb.first_said.as_deref().filter(|_| flags.hid_backend.is_none());
     // What `demo` chooses overrides a whole section.
     let is_of_file = |origin: Origin| origin == Origin::File && flags.hid_backend.is_none();
     let strangers = [
@@ -85,6 +95,7 @@ pub(super) fn resolve(
         ("hid.gadget", is_of_file(gadget_origin), HidBackendName::Gadget, "a gadget is", "gadget"),
         ("hid.device", is_of_file(device_origin), HidBackendName::Ch9329, "a serial device is", "ch9329"),
         ("hid.baud", is_of_file(baud_origin), HidBackendName::Ch9329, "a baud rate is", "ch9329"),
+        (usb_key.unwrap_or_default(), usb_key.is_some(), HidBackendName::Gadget, "[gadget] is", "gadget"),
     ];
     for (key, is_said, owner, what, name) in strangers {
         if is_said && backend != owner {
@@ -93,7 +104,9 @@ pub(super) fn resolve(
         }
     }
     Ok(match (backend, device) {
-        (HidBackendName::Gadget, _) => HidChoice::Gadget { name: gadget },
+        (HidBackendName::Gadget, _) => {
+            HidChoice::Gadget { spec: Box::new(usb.spec), wakes_on_input: usb.wakes_on_input }
+        }
         (HidBackendName::Uinput, _) => HidChoice::Uinput,
         (HidBackendName::Recording, _) => HidChoice::Recording { log },
         (HidBackendName::Ch9329, Some(device)) => HidChoice::Ch9329(Ch9329Settings { device, baud }),

@@ -1,7 +1,8 @@
 //! `target.keyboard-layout`, `target.unicode-entry` and `target.keyboard.bad-link`: how the computer is typed on.
 
 use super::{Resolver, word};
-use crate::config::file::{BadLinkName, ConfigError, EntryName, ParsedFile, TargetSection};
+use crate::config::file::hands::BadLinkName;
+use crate::config::file::{ConfigError, EntryName, ParsedFile, TargetSection};
 use crate::input::layout::Layout;
 use crate::input::typist::UnicodeEntry;
 use crate::peer::machine::BadLink;

@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::hid::configfs::repair::{self, Repair};
+use crate::hid::configfs::{KernelPaths, wake_file};
 use crate::hid::descriptor::{self, HidFunction};
 use crate::input::event::LedState;
 
@@ -18,12 +20,10 @@ use super::{HidBackend, HidDevice, WriteOutcome};
 pub enum GadgetNodes {
     /// Found by a gadget's name.
     ByGadget {
-        /// `configfs`, normally `/sys/kernel/config`.
-        configfs: PathBuf,
-        /// The gadget's name there.
+        /// The gadget's name in configfs.
         gadget: String,
-        /// Where device nodes are, normally `/dev`.
-        dev: PathBuf,
+        /// Where the kernel shows it.
+        kernel: KernelPaths,
     },
     /// Given.
     Paths(NodePaths),
@@ -32,25 +32,21 @@ pub enum GadgetNodes {
 impl GadgetNodes {
     /// The usual places for the gadget called `gadget`.
     pub fn of_gadget(gadget: &str) -> Self {
-        Self::ByGadget {
-            configfs: "/sys/kernel/config".into(),
-            gadget: gadget.to_owned(),
-            dev: "/dev".into(),
-        }
+        Self::ByGadget { gadget: gadget.to_owned(), kernel: KernelPaths::default() }
     }
 }
 
-/// The node of each function.
+/// The node of each function; only the keyboard is always there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePaths {
     /// Boot keyboard.
     pub keyboard: PathBuf,
     /// Absolute pointer.
-    pub absolute: PathBuf,
+    pub absolute: Option<PathBuf>,
     /// Relative mouse.
-    pub relative: PathBuf,
+    pub relative: Option<PathBuf>,
     /// Media and power keys.
-    pub control: PathBuf,
+    pub control: Option<PathBuf>,
 }
 
 /// The backend.
@@ -58,23 +54,29 @@ pub struct NodePaths {
 pub struct Gadget {
     nodes: GadgetNodes,
     open: Option<Open>,
+    /// A request for a repair lies there, as far as we know.
+    has_asked: bool,
 }
 
 #[derive(Debug)]
 struct Open {
     keyboard: File,
-    absolute: File,
-    relative: File,
-    control: File,
+    absolute: Option<File>,
+    relative: Option<File>,
+    control: Option<File>,
 }
 
 impl Gadget {
     /// Opens the nodes; if they are not there, the writer is told at its first write and tries again.
     pub fn new(nodes: GadgetNodes) -> Self {
+        if let GadgetNodes::ByGadget { kernel, .. } = &nodes {
+            // Left by a daemon that ended: about another trouble than ours.
+            repair::withdraw(kernel);
+        }
         let open = Open::all(&nodes)
             .inspect_err(|error| tracing::warn!("the USB gadget is not ready: {error}"))
             .ok();
-        Self { nodes, open }
+        Self { nodes, open, has_asked: false }
     }
 }
 
@@ -91,15 +93,23 @@ pub fn probe(nodes: &GadgetNodes) -> io::Result<NodePaths> {
 impl HidBackend for Gadget {
     fn write(&mut self, device: HidDevice, report: &[u8]) -> io::Result<WriteOutcome> {
         let open = self.open.as_ref().ok_or_else(|| io::Error::other("the /dev/hidg* nodes are not open"))?;
-        let mut file = match device {
-            HidDevice::Keyboard => &open.keyboard,
-            HidDevice::Absolute => &open.absolute,
-            HidDevice::Relative => &open.relative,
-            HidDevice::Consumer | HidDevice::System => &open.control,
+        let file = match device {
+            HidDevice::Keyboard => Some(&open.keyboard),
+            HidDevice::Absolute => open.absolute.as_ref(),
+            HidDevice::Relative => open.relative.as_ref(),
+            HidDevice::Consumer | HidDevice::System => open.control.as_ref(),
         };
+        let Some(mut file) = file else { return Ok(WriteOutcome::NoDevice) };
         loop {
             return match file.write(report) {
-                Ok(n) if n == report.len() => Ok(WriteOutcome::Written),
+                Ok(n) if n == report.len() => {
+                    // The gadget works: what was asked for and not taken yet would only unplug it.
+                    if let (true, GadgetNodes::ByGadget { kernel, .. }) = (self.has_asked, &self.nodes) {
+                        repair::withdraw(kernel);
+                        self.has_asked = false;
+                    }
+                    Ok(WriteOutcome::Written)
+                }
                 Ok(n) => Err(io::Error::other(format!("only {n} of {} bytes were taken", report.len()))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(WriteOutcome::Busy),
@@ -140,6 +150,34 @@ impl HidBackend for Gadget {
     fn keeps_state(&self) -> bool {
         true
     }
+
+    fn can_repair(&self) -> bool {
+        matches!(self.nodes, GadgetNodes::ByGadget { .. })
+    }
+
+    fn repair(&mut self, repair: Repair) -> io::Result<()> {
+        let GadgetNodes::ByGadget { kernel, .. } = &self.nodes else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        repair::ask(repair, kernel)?;
+        self.has_asked = true;
+        Ok(())
+    }
+
+    fn wake(&mut self) -> io::Result<()> {
+        let GadgetNodes::ByGadget { gadget, kernel } = &self.nodes else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let file = wake_file(gadget, kernel).ok_or_else(|| {
+            io::Error::other(format!("the USB gadget \"{gadget}\" is not bound to a USB controller"))
+        })?;
+        OpenOptions::new().write(true).open(&file).and_then(|mut open| open.write_all(b"1")).map_err(
+            |error| {
+                let text = format!("{}: {error}; run `kvmdesk gadget up` as root", file.display());
+                io::Error::new(error.kind(), text)
+            },
+        )
+    }
 }
 
 impl Open {
@@ -156,21 +194,22 @@ impl Open {
                 .open(path)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
         };
+        let open_some = |path: &Option<PathBuf>| path.as_deref().map(open).transpose();
         Ok(Self {
             keyboard: open(&paths.keyboard)?,
-            absolute: open(&paths.absolute)?,
-            relative: open(&paths.relative)?,
-            control: open(&paths.control)?,
+            absolute: open_some(&paths.absolute)?,
+            relative: open_some(&paths.relative)?,
+            control: open_some(&paths.control)?,
         })
     }
 }
 
 fn find(nodes: &GadgetNodes) -> io::Result<NodePaths> {
-    let (configfs, gadget, dev) = match nodes {
+    let (gadget, kernel) = match nodes {
         GadgetNodes::Paths(paths) => return Ok(paths.clone()),
-        GadgetNodes::ByGadget { configfs, gadget, dev } => (configfs, gadget, dev),
+        GadgetNodes::ByGadget { gadget, kernel } => (gadget, kernel),
     };
-    let functions = configfs.join("usb_gadget").join(gadget).join("functions");
+    let functions = kernel.configfs.join("usb_gadget").join(gadget).join("functions");
     let missing = |what: &str| io::Error::new(io::ErrorKind::NotFound, what.to_owned());
     let mut entries: Vec<PathBuf> = fs::read_dir(&functions)
         .map_err(|error| {
@@ -181,28 +220,26 @@ fn find(nodes: &GadgetNodes) -> io::Result<NodePaths> {
         .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"hid.")))
         .collect();
     entries.sort();
-    let node = |function: HidFunction| {
-        let dir = entries
-            .iter()
-            .find(|dir| {
-                fs::read(dir.join("report_desc")).is_ok_and(|bytes| bytes == function.report_descriptor)
-            })
-            .ok_or_else(|| {
-                missing(&format!("the USB gadget \"{gadget}\" has no {} of ours", function.name))
-            })?;
+    let node = |function: HidFunction| -> io::Result<Option<PathBuf>> {
+        let is_it = |dir: &&PathBuf| {
+            fs::read(dir.join("report_desc")).is_ok_and(|bytes| bytes == function.report_descriptor)
+        };
+        let Some(dir) = entries.iter().find(is_it) else { return Ok(None) };
         let number = fs::read_to_string(dir.join("dev"))?;
         let (major, minor) = parse_device_number(&number)
             .ok_or_else(|| missing(&format!("{}/dev says {:?}", dir.display(), number.trim())))?;
-        node_of(dev, major, minor).ok_or_else(|| {
+        let node = node_of(&kernel.dev, major, minor).ok_or_else(|| {
             missing(&format!(
                 "{} has no device {major}:{minor} for the {}; the gadget is not bound to a USB controller",
-                dev.display(),
+                kernel.dev.display(),
                 function.name
             ))
-        })
+        })?;
+        Ok(Some(node))
     };
     Ok(NodePaths {
-        keyboard: node(descriptor::KEYBOARD)?,
+        keyboard: node(descriptor::KEYBOARD)?
+            .ok_or_else(|| missing(&format!("the USB gadget \"{gadget}\" has no keyboard of ours")))?,
         absolute: node(descriptor::ABSOLUTE)?,
         relative: node(descriptor::RELATIVE)?,
         control: node(descriptor::CONTROL)?,
@@ -245,7 +282,15 @@ mod tests {
     }
 
     fn nodes(root: &Path) -> GadgetNodes {
-        GadgetNodes::ByGadget { configfs: root.into(), gadget: "kvmdesk".into(), dev: "/dev".into() }
+        let at = |name: &str| root.join(name);
+        let kernel = KernelPaths {
+            configfs: root.into(),
+            sysfs: at("sys"),
+            run: at("run"),
+            group_file: at("group"),
+            ..KernelPaths::default()
+        };
+        GadgetNodes::ByGadget { gadget: "kvmdesk".into(), kernel }
     }
 
     #[test]
@@ -258,15 +303,15 @@ mod tests {
         ]);
         let found = find(&nodes(root.path())).unwrap();
         assert_eq!(found.keyboard, Path::new("/dev/null"));
-        assert_eq!(found.absolute, Path::new("/dev/zero"));
-        assert_eq!(found.relative, Path::new("/dev/full"));
-        assert_eq!(found.control, Path::new("/dev/urandom"));
+        assert_eq!(found.absolute.as_deref(), Some(Path::new("/dev/zero")));
+        assert_eq!(found.relative.as_deref(), Some(Path::new("/dev/full")));
+        assert_eq!(found.control.as_deref(), Some(Path::new("/dev/urandom")));
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let root = tree(&[("hid.0", descriptor::KEYBOARD, "1:3")]);
-        assert!(find(&nodes(root.path())).unwrap_err().to_string().contains("no absolute pointer of ours"));
+        let root = tree(&[("hid.0", descriptor::RELATIVE, "1:3")]);
+        assert!(find(&nodes(root.path())).unwrap_err().to_string().contains("no keyboard of ours"));
         let root = tree(&[("hid.0", descriptor::KEYBOARD, "4095:77")]);
         assert!(find(&nodes(root.path())).unwrap_err().to_string().contains("not bound to a USB controller"));
         let empty = tempfile::tempdir().unwrap();
@@ -274,13 +319,54 @@ mod tests {
     }
 
     #[test]
+    fn a_function_that_is_not_there_takes_nothing_and_says_so() {
+        let root = tree(&[("hid.0", descriptor::KEYBOARD, "1:3"), ("hid.1", descriptor::RELATIVE, "1:5")]);
+        let mut gadget = Gadget::new(nodes(root.path()));
+        assert_eq!(gadget.write(HidDevice::Keyboard, &[0; 8]).unwrap(), WriteOutcome::Written);
+        assert_eq!(gadget.write(HidDevice::Relative, &[0; 5]).unwrap(), WriteOutcome::Written);
+        for device in [HidDevice::Absolute, HidDevice::Consumer, HidDevice::System] {
+            assert_eq!(gadget.write(device, &[0; 7]).unwrap(), WriteOutcome::NoDevice);
+        }
+    }
+
+    #[test]
+    fn a_repair_is_asked_for_once_and_taken_back_when_reports_flow() {
+        let root = tree(&[("hid.0", descriptor::KEYBOARD, "1:3")]);
+        let mut gadget = Gadget::new(nodes(root.path()));
+        let place = root.path().join("run/kvmdesk");
+        let nowhere = gadget.repair(Repair::Rebind).unwrap_err().to_string();
+        assert!(nowhere.contains("kvmdesk-gadget-repair.path"), "{nowhere}");
+        fs::create_dir_all(&place).unwrap();
+        gadget.repair(Repair::Rebind).unwrap();
+        assert_eq!(fs::read_to_string(place.join("gadget-repair")).unwrap(), "rebind");
+        let untaken = gadget.repair(Repair::Rebuild).unwrap_err().to_string();
+        assert!(untaken.contains("nobody took the last request"), "{untaken}");
+        gadget.write(HidDevice::Keyboard, &[0; 8]).unwrap();
+        assert!(!place.join("gadget-repair").exists());
+    }
+
+    #[test]
+    fn waking_writes_to_the_controller_that_the_gadget_is_bound_to() {
+        let root = tree(&[("hid.0", descriptor::KEYBOARD, "1:3")]);
+        let mut gadget = Gadget::new(nodes(root.path()));
+        assert!(gadget.wake().unwrap_err().to_string().contains("not bound"));
+        fs::write(root.path().join("usb_gadget/kvmdesk/UDC"), "some.usb\n").unwrap();
+        assert!(gadget.wake().unwrap_err().to_string().contains("class/udc/some.usb/srp"));
+        let controller = root.path().join("sys/class/udc/some.usb");
+        fs::create_dir_all(&controller).unwrap();
+        fs::write(controller.join("srp"), "").unwrap();
+        gadget.wake().unwrap();
+        assert_eq!(fs::read_to_string(controller.join("srp")).unwrap(), "1");
+    }
+
+    #[test]
     fn a_failing_node_is_an_error_and_an_unopened_one_too() {
         let full: PathBuf = "/dev/full".into();
         let paths = NodePaths {
             keyboard: full.clone(),
-            absolute: full.clone(),
-            relative: full,
-            control: "/dev/null".into(),
+            absolute: Some(full.clone()),
+            relative: Some(full),
+            control: Some("/dev/null".into()),
         };
         let mut gadget = Gadget::new(GadgetNodes::Paths(paths));
         assert_eq!(

@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::hid::configfs::repair::Repair;
 use crate::input::event::LedState;
 
 pub mod ch9329;
@@ -48,6 +49,8 @@ pub enum WriteOutcome {
     Busy,
     /// The host is gone (`ESHUTDOWN`).
     HostGone,
+    /// The backend has no such device, as it is set up now.
+    NoDevice,
 }
 
 /// A way to deliver reports. Never blocks.
@@ -86,6 +89,25 @@ pub trait HidBackend: Send {
     /// What a user can do when the device fails; a sentence without its end.
     fn advice(&self) -> &'static str {
         "Run `kvmdesk gadget up` as root"
+    }
+    /// Whether [`Self::repair`] can do something.
+    fn can_repair(&self) -> bool {
+        false
+    }
+    /// Asks for the gadget to be bound or built anew, without waiting for it.
+    ///
+    /// # Errors
+    /// Nobody can be asked; a sentence about what to do.
+    fn repair(&mut self, repair: Repair) -> std::io::Result<()> {
+        let _ = repair;
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+    /// Wakes a host that sleeps, as far as can be told.
+    ///
+    /// # Errors
+    /// There is no way to; a sentence about what to do.
+    fn wake(&mut self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
     }
     /// Whether the target may still see down what an earlier process pressed; the writer then lifts all first.
     fn keeps_state(&self) -> bool {

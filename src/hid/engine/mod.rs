@@ -9,7 +9,9 @@ use crate::input::event::{InputEvent, LedState};
 use crate::input::typist::Typist;
 
 use super::backend::{HidDevice, WriteOutcome};
-use super::lane::{LOST_RETRY, Lane, PATIENCE};
+use super::configfs::repair::Repair;
+use super::ladder::{Ladder, Rung, Trouble};
+use super::lane::{Lane, PATIENCE};
 use super::queue::Gauge;
 use super::report::{OwnerId, Report, ReportState};
 use super::work::{Step, Work};
@@ -35,6 +37,10 @@ pub enum Deed {
     Write(Report),
     /// Close and open the devices and call [`Engine::reopened`].
     Reopen,
+    /// Ask for a repair and call [`Engine::asked`].
+    Repair(Repair),
+    /// Wake the host and call [`Engine::woke`].
+    Wake,
 }
 
 /// How it stands with the host as a whole.
@@ -43,9 +49,9 @@ enum Host {
     /// Reports flow.
     There,
     /// All-up reports are due; nothing else before one of them is answered.
-    Greeting { wait: Duration },
-    /// Nothing is tried before `retry_at`.
-    Gone { retry_at: Instant, wait: Duration, wants_reopen: bool },
+    Greeting,
+    /// The ladder says what is tried, and when.
+    Gone,
 }
 
 /// The decisions of one writer.
@@ -60,6 +66,8 @@ pub struct Engine {
     served: OwnerId,
     lanes: [Lane; 4],
     host: Host,
+    ladder: Ladder,
+    sleep: wake::Sleep,
     last_accepted: Option<Instant>,
     /// The LEDs as reported since the host came, and what a click just made of them.
     leds: Option<LedState>,
@@ -87,6 +95,8 @@ impl Engine {
                 Lane::new(&[HidDevice::Consumer, HidDevice::System]),
             ],
             host: Host::There,
+            ladder: Ladder::default(),
+            sleep: wake::Sleep::default(),
             last_accepted: None,
             leds: None,
             clicked: None,
@@ -96,14 +106,15 @@ impl Engine {
             health: HidHealth { is_connected: true, ..HidHealth::default() },
         };
         if is_greeting {
-            engine.greet(LOST_RETRY.0);
+            engine.greet();
         }
         engine
     }
 
-    /// What helps when the device fails; a sentence without its end.
-    pub(super) fn set_advice(&mut self, advice: &'static str) {
+    /// What helps when the device fails, a sentence without its end; and whether the backend can ask for repairs.
+    pub(super) fn set_remedies(&mut self, advice: &'static str, can_repair: bool) {
         self.advice = advice;
+        self.ladder.set_can_repair(can_repair);
     }
 
     /// The device noticed that something happened: a write tells what.
@@ -131,7 +142,7 @@ impl Engine {
             work.stop_text();
             work.is_closing = true;
         }
-        if matches!(self.host, Host::Gone { .. }) {
+        if matches!(self.host, Host::Gone) {
             self.discard_session(owner);
             self.forget(owner);
         }
@@ -156,8 +167,7 @@ impl Engine {
 
     /// Whether nothing is left that could still be written.
     pub(super) fn is_drained(&self) -> bool {
-        matches!(self.host, Host::Gone { .. })
-            || (self.sessions.is_empty() && self.lanes.iter().all(Lane::is_done))
+        matches!(self.host, Host::Gone) || (self.sessions.is_empty() && self.lanes.iter().all(Lane::is_done))
     }
 
     /// Queues an event of a session that is open.
@@ -184,9 +194,10 @@ impl Engine {
             | InputEvent::ReleaseAll => false,
         };
         work.queue.push(event, is_held);
-        if matches!(self.host, Host::Gone { .. }) {
+        if matches!(self.host, Host::Gone) {
             self.discard_session(owner);
         }
+        self.notice_input(now);
     }
 
     /// The target set its LEDs.
@@ -197,14 +208,16 @@ impl Engine {
 
     /// What to do now; `None`: wait until [`Self::deadline`], news or LEDs.
     pub fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
-        if let Host::Gone { retry_at, wait, wants_reopen } = self.host {
-            if now < retry_at {
-                return None;
+        if self.sleep.take_wish() {
+            return Some(Deed::Wake);
+        }
+        if matches!(self.host, Host::Gone) {
+            match self.climb(now)? {
+                Rung::Retry => self.greet(),
+                Rung::Reopen => return Some(Deed::Reopen),
+                Rung::Rebind => return Some(Deed::Repair(Repair::Rebind)),
+                Rung::Rebuild => return Some(Deed::Repair(Repair::Rebuild)),
             }
-            if wants_reopen {
-                return Some(Deed::Reopen);
-            }
-            self.greet(wait);
         }
         for at in 0..self.lanes.len() {
             if self.lanes[at].busy_for(now) >= PATIENCE {
@@ -221,7 +234,7 @@ impl Engine {
             if let Some(report) = self.lanes.iter().find_map(|lane| lane.head(now)) {
                 return Some(Deed::Write(report));
             }
-            if matches!(self.host, Host::Greeting { .. }) || !self.advance(now) {
+            if matches!(self.host, Host::Greeting) || !self.advance(now) {
                 return None;
             }
         }
@@ -238,51 +251,35 @@ impl Engine {
                 self.health.reports_written += 1;
                 // The keyboard speaks for the host: the kernel takes a report or two for devices that nobody reads.
                 self.health.is_connected |= !self.lanes[KEYBOARD].is_stalled();
-                self.host = Host::There;
+                self.find_host(now);
             }
             Ok(WriteOutcome::Busy) => {
                 if self.lane_of(device).is_stalled() {
                     self.state.lift_buttons(device);
                 }
                 self.lane_of(device).busy(now);
-                self.host = Host::There;
+                self.find_host(now);
             }
-            Ok(WriteOutcome::HostGone) => self.lose_host(HOST_GONE.to_owned(), false, now),
+            Ok(WriteOutcome::NoDevice) => self.miss_device(device),
+            Ok(WriteOutcome::HostGone) => self.lose_host(HOST_GONE.to_owned(), Trouble::Away, now),
             Err(error) => self.lose_host(
                 format!(
                     "The USB keyboard and mouse cannot be written to ({error}): waiting input was discarded and all \
                      keys were let go. {}; it is tried again by itself.",
                     self.advice
                 ),
-                true,
+                Trouble::Failed,
                 now,
             ),
         }
         self.watch_absolute();
     }
 
-    /// What came of a [`Deed::Reopen`].
-    pub fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
-        let Host::Gone { wait, .. } = self.host else { return };
-        match outcome {
-            Ok(()) => self.host = Host::Gone { retry_at: now, wait, wants_reopen: false },
-            Err(error) => {
-                self.fault = format!(
-                    "The USB keyboard and mouse cannot be opened ({error}). {}; it is tried again by itself.",
-                    self.advice
-                );
-                self.health.is_connected = false;
-                let wait = (wait * 2).min(LOST_RETRY.1);
-                self.host = Host::Gone { retry_at: now + wait, wait, wants_reopen: true };
-            }
-        }
-    }
-
     /// When [`Self::poll_deed`] has something new to say.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let remark = self.remark.as_ref().map(|(_, until)| *until);
-        if let Host::Gone { retry_at, .. } = self.host {
-            return Some(remark.map_or(retry_at, |r| r.min(retry_at)));
+        if matches!(self.host, Host::Gone) {
+            return self.ladder.deadline().into_iter().chain(remark).min();
         }
         let lanes = self.lanes.iter().filter_map(Lane::deadline);
         let sessions = self.sessions.values().filter_map(|w| w.waits_until(now));
@@ -293,17 +290,17 @@ impl Engine {
     pub fn health(&mut self, now: Instant) -> HidHealth {
         self.remark.take_if(|(_, until)| *until <= now);
         let mut unread = self.lanes[KEYBOARD + 1..].iter().filter(|lane| lane.is_missed());
-        let unread = unread.find(|lane| !self.is_replaced(lane)).map(|lane| lane.devices);
+        let unread = unread.find(|lane| !self.is_replaced(lane));
         let typing = self.sessions.values().find_map(Work::typing_notice);
         let notice = match (&self.typist, &self.remark) {
             _ if !self.health.is_connected => self.fault.as_str(),
-            _ if unread.is_some() => unread.map_or("", unread_notice),
+            _ if unread.is_some() => unread.map_or("", recovery::unread_notice),
             _ if typing.is_some() => typing.unwrap_or_default(),
             (_, Some((remark, _))) => remark,
             (Err(unknown), None) => unknown,
             (Ok(_), None) => "",
         };
-        HidHealth { notice: notice.to_owned(), ..self.health.clone() }
+        HidHealth { notice: notice.to_owned(), recovery: self.ladder.recovery(), ..self.health.clone() }
     }
 
     fn lane_of(&mut self, device: HidDevice) -> &mut Lane {
@@ -311,7 +308,7 @@ impl Engine {
     }
 
     fn enqueue(&mut self, owner: OwnerId, report: Report) {
-        if matches!(self.host, Host::Gone { .. }) {
+        if matches!(self.host, Host::Gone) {
             return;
         }
         let device = report.device();
@@ -462,17 +459,10 @@ fn lane_index(device: HidDevice) -> usize {
     }
 }
 
-fn unread_notice(devices: &[HidDevice]) -> &'static str {
-    if devices.contains(&HidDevice::Consumer) {
-        "The computer does not read media and power keys (usual in a boot menu or on a text console)."
-    } else {
-        "The computer does not read the mouse (usual in a boot menu or on a text console). Use the keyboard there."
-    }
-}
-
 mod locks;
 mod pointer;
 mod recovery;
 #[cfg(test)]
 mod tests;
 mod typing;
+mod wake;

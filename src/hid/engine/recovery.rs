@@ -1,21 +1,27 @@
 //! What happens when a device or the whole host stops taking reports, and when it comes back: discard, lift, greet.
+//! What is tried meanwhile, and when, is the ladder's to say.
 
 use std::time::{Duration, Instant};
 
 use crate::hid::backend::HidDevice;
-use crate::hid::lane::{LOST_RETRY, NOBODY, PATIENCE};
+use crate::hid::configfs::repair::Repair;
+use crate::hid::ladder::{Rung, Trouble};
+use crate::hid::lane::{Lane, NOBODY, PATIENCE};
 use crate::hid::report::OwnerId;
 use crate::input::event::InputEvent;
 
 use super::{Engine, Host, KEYBOARD, RELATIVE};
+
+/// What a report that was taken so long ago told may have changed.
+const OLD_NEWS: Duration = Duration::from_secs(10);
 
 const NOT_READING: &str = "The computer does not take keyboard and mouse input (it may be off, asleep or starting): \
      waiting input was discarded and all keys were let go. It goes on by itself.";
 
 impl Engine {
     /// All-up reports are due on every device; they are the first that a host gets.
-    pub(super) fn greet(&mut self, wait: Duration) {
-        self.host = Host::Greeting { wait };
+    pub(super) fn greet(&mut self) {
+        self.host = Host::Greeting;
         for lane in &mut self.lanes {
             lane.reset();
         }
@@ -66,17 +72,70 @@ impl Engine {
         }
     }
 
-    /// The host is gone, or its device failed.
-    pub(super) fn lose_host(&mut self, fault: String, wants_reopen: bool, now: Instant) {
-        let wait = match self.host {
-            Host::There => {
-                tracing::warn!("{fault}");
-                LOST_RETRY.0
+    /// Somebody comes who wants to know how it stands: if the last report was taken long ago, a write asks.
+    pub(in crate::hid) fn refresh(&mut self, now: Instant) {
+        if self.last_accepted.is_some_and(|at| now.saturating_duration_since(at) >= OLD_NEWS) {
+            self.inquire();
+        }
+    }
+
+    /// There is no such device now: what waited for it goes, and the health says so once a session asks for it.
+    pub(super) fn miss_device(&mut self, device: HidDevice) {
+        self.health.events_discarded += self.lane_of(device).give_up();
+        self.state.lift_buttons(device);
+    }
+
+    /// A host is there: a report was taken, or there is somebody who does not read just now.
+    pub(super) fn find_host(&mut self, now: Instant) {
+        self.host = Host::There;
+        if let Some((away, rung)) = self.ladder.rose(now) {
+            tracing::info!(
+                "the host is there again after {:.1} s; tried: {}",
+                away.as_secs_f32(),
+                rung.word()
+            );
+        }
+    }
+
+    /// What is to be tried now.
+    pub(super) fn climb(&mut self, now: Instant) -> Option<Rung> {
+        let (rung, is_new) = self.ladder.climb(now)?;
+        if is_new || rung > Rung::Reopen {
+            tracing::warn!(reason = self.fault, "recovery: {}", rung.word());
+        } else {
+            tracing::debug!(reason = self.fault, "recovery: {}", rung.word());
+        }
+        Some(rung)
+    }
+
+    /// What came of a [`super::Deed::Reopen`].
+    pub(in crate::hid) fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
+        match outcome {
+            Ok(()) => self.ladder.reopened(now),
+            Err(error) => {
+                self.fault = format!(
+                    "The USB keyboard and mouse cannot be opened ({error}). {}; it is tried again by itself.",
+                    self.advice
+                );
+                self.health.is_connected = false;
+                self.ladder.fell(Trouble::Failed, now);
             }
-            Host::Greeting { wait } | Host::Gone { wait, .. } => (wait * 2).min(LOST_RETRY.1),
-        };
-        // A descriptor of a gadget that was taken down and built anew never comes back: look for the new node.
-        let wants_reopen = wants_reopen || wait == LOST_RETRY.1;
+        }
+    }
+
+    /// What came of a [`super::Deed::Repair`].
+    pub(in crate::hid) fn asked(&mut self, repair: Repair, outcome: Result<(), String>, now: Instant) {
+        if let Err(error) = outcome {
+            tracing::warn!("{error}");
+            self.ladder.unheard(repair, now);
+        }
+    }
+
+    /// The host is gone, or its device failed.
+    pub(super) fn lose_host(&mut self, fault: String, trouble: Trouble, now: Instant) {
+        if self.ladder.fell(trouble, now) {
+            tracing::warn!("{fault}");
+        }
         self.fault = fault;
         self.health.is_connected = false;
         self.leds = None;
@@ -85,7 +144,7 @@ impl Engine {
         for at in 0..self.lanes.len() {
             self.health.events_discarded += self.lanes[at].reset();
         }
-        self.host = Host::Gone { retry_at: now + wait, wait, wants_reopen };
+        self.host = Host::Gone;
         self.discard_everything();
     }
 
@@ -107,6 +166,24 @@ impl Engine {
         self.health.events_discarded += count;
         if let Some(InputEvent::PointerAbsolute(point)) = place {
             self.state.remember_position(owner, point);
+        }
+    }
+}
+
+pub(super) fn unread_notice(lane: &Lane) -> &'static str {
+    match (lane.devices, lane.is_absent()) {
+        ([HidDevice::Absolute], true) => {
+            "The USB gadget has no absolute pointer (gadget.functions): use the app's relative mouse mode."
+        }
+        ([HidDevice::Relative], true) => {
+            "The USB gadget has no relative mouse (gadget.functions): leave the app's relative mouse mode."
+        }
+        (_, true) => "The USB gadget has no media and power keys (gadget.functions).",
+        (devices, false) if devices.contains(&HidDevice::Consumer) => {
+            "The computer does not read media and power keys (usual in a boot menu or on a text console)."
+        }
+        (_, false) => {
+            "The computer does not read the mouse (usual in a boot menu or on a text console). Use the keyboard there."
         }
     }
 }

@@ -54,6 +54,7 @@ impl Pair {
                         }
                         self.engine.reopened(Ok(()), now);
                     }
+                    Deed::Repair(_) | Deed::Wake => panic!("a chip has neither"),
                     Deed::Write(report) => {
                         let command = reports::command(report.device(), report.bytes()).unwrap();
                         let outcome = self.line.chip.offer(command, now).map_err(|error| error.to_string());

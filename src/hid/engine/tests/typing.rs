@@ -116,3 +116,16 @@ fn a_long_text_tells_its_quarters_and_its_end_with_what_was_left_out() {
     sim.run(11_000);
     assert_eq!(sim.notice().1, "");
 }
+
+#[test]
+fn what_cannot_be_typed_is_told_for_a_while() {
+    let mut sim = Sim::new();
+    sim.send(A, [InputEvent::Text("aé€b".into())]);
+    sim.run(200);
+    assert_eq!(sim.keys(), [A_DOWN, UP, "0000050000000000", UP]);
+    let health = sim.engine.health(sim.now);
+    assert_eq!(health.characters_not_typed, 2);
+    assert!(health.is_connected && health.notice.contains("left out") && !health.notice.contains('é'));
+    sim.run(11_000);
+    assert_eq!(sim.notice(), (true, String::new()));
+}
