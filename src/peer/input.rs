@@ -222,15 +222,21 @@ impl Keys {
         }
     }
 
-    /// The key of a virtual key. Letters are where the target's layout has them, digits are in their row everywhere,
-    /// and of the others only the US keyboard's place is known.
+    /// The key of a virtual key. Letters and `+ , - .` (which have the same numbers in every country, winuser.h
+    /// `VK_OEM_PLUS` to `VK_OEM_PERIOD`) are where the target's layout has them, digits are in their row everywhere, and
+    /// of the others only the US keyboard's place is known.
     fn virtual_key(&self, vk: u32) -> Option<Function> {
-        match u8::try_from(vk) {
-            Ok(letter @ b'A'..=b'Z') => {
-                let (usage, _) = self.layout.shortcut(char::from(letter.to_ascii_lowercase()))?;
-                Some(Function::Key(usage))
-            }
-            _ => keymap::from_virtual_key(vk),
+        let c = match vk {
+            0x41..=0x5A => char::from_u32(vk).map(|c| c.to_ascii_lowercase()),
+            0xBB => Some('+'),
+            0xBC => Some(','),
+            0xBD => Some('-'),
+            0xBE => Some('.'),
+            _ => None,
+        };
+        match c.and_then(|c| self.layout.shortcut(c)) {
+            Some((usage, false)) => Some(Function::Key(usage)),
+            Some((_, true)) | None => keymap::from_virtual_key(vk),
         }
     }
 }

@@ -293,6 +293,7 @@ fn shortcuts_press_the_key_where_the_targets_layout_has_it() {
     assert_eq!(german.translate("down", Union::Win2winHotkey(u32::from(b'Z') << 16 | 0x1A)), [down(K::Y)]);
     assert_eq!(german.translate("up", Union::Win2winHotkey(u32::from(b'Z') << 16)), [up(K::Y)]);
     assert_eq!(german.translate("down", Union::Win2winHotkey(0x31 << 16)), [down(K::DIGIT_1)]);
+    assert_eq!(german.translate("down", Union::Win2winHotkey(0xBD << 16)), [down(K::SLASH)], "the minus key");
     assert_eq!(german.translate("down", Union::Seq("z".into())), [tap(K::Y, &[])]);
     let mut french = typing(AnnouncedPlatform::Linux, "Android", "fr");
     assert_eq!(french.legacy("press", chr('a'), &[CTRL]), [tap(K::Q, &[K::LEFT_CONTROL])]);
