@@ -7,10 +7,13 @@ use std::path::PathBuf;
 
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
+use crate::input::layout::Layout;
 use crate::input::typist::UnicodeEntry;
 use crate::media::audio::AudioSettings;
 use crate::media::pipeline::VideoSettings;
-use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
+use crate::peer::machine::{
+    AnnouncedPlatform, BadLink, KeyboardSettings, LocalPointer, PeerSettings, TargetOs,
+};
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
 use crate::wire::endpoint::Endpoint;
 use crate::wire::id::{DeviceUuid, PeerId};
@@ -131,6 +134,8 @@ pub struct TargetSettings {
     pub keyboard_layout: String,
     /// What becomes of characters that the layout has no keys for.
     pub unicode_entry: UnicodeEntry,
+    /// Whether keys that type are clicked instead of held.
+    pub bad_link: BadLink,
     /// Whether the app draws a pointer.
     pub local_pointer: LocalPointer,
 }
@@ -286,6 +291,7 @@ pub fn resolve(
         r.pick("target.name", [Some("kvmdesk".to_owned()), target.name.clone(), None, None], Clone::clone);
     let (os, _) = r.pick("target.os", [Some(Os::Windows), target.os, None, None], |o| word(*o));
     let (keyboard_layout, unicode_entry) = typing::resolve(parsed, target, &mut r)?;
+    let bad_link = typing::resolve_bad_link(target, &mut r);
     let (local, _) =
         r.pick("target.pointer.local", [Some(PointerLocal::Auto), target.pointer.local, None, None], |l| {
             word(*l)
@@ -320,6 +326,7 @@ pub fn resolve(
         announce: match announce.unwrap_or(Announce::Windows) {
             Announce::Windows => AnnouncedPlatform::Windows,
             Announce::Linux => AnnouncedPlatform::Linux,
+            Announce::Macos => AnnouncedPlatform::MacOs,
         },
         target: TargetSettings {
             name,
@@ -330,6 +337,7 @@ pub fn resolve(
             },
             keyboard_layout,
             unicode_entry,
+            bad_link,
             local_pointer: match local.unwrap_or(PointerLocal::Auto) {
                 PointerLocal::Auto => LocalPointer::Auto,
                 PointerLocal::On => LocalPointer::On,
@@ -360,6 +368,10 @@ impl Settings {
             hostname: self.target.name.clone(),
             username: "kvmdesk".to_owned(),
             local_pointer: self.target.local_pointer,
+            keyboard: KeyboardSettings {
+                layout: Layout::by_name(&self.target.keyboard_layout).unwrap_or_default(),
+                bad_link: self.target.bad_link,
+            },
         }
     }
 }

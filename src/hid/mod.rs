@@ -3,11 +3,11 @@
 pub mod backend;
 pub mod configfs;
 pub mod descriptor;
-mod engine;
+pub mod engine;
 pub mod ladder;
 mod lane;
 mod poll;
-mod queue;
+pub mod queue;
 pub mod report;
 mod work;
 pub mod writer;

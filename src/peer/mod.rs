@@ -4,6 +4,7 @@
 mod control;
 mod displays;
 mod entry;
+mod evenness;
 mod flow;
 pub mod gate;
 mod hands;
@@ -18,6 +19,7 @@ mod options;
 mod pace;
 mod picture;
 mod pointer;
+mod proof;
 mod sound;
 pub mod tally;
 pub mod texts;

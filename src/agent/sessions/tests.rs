@@ -19,7 +19,7 @@ fn house(permanent: Option<&str>) -> House {
     let gate = Gate::new(SALT.into(), hash, Instant::now(), 0, Seed::from_bytes([1; 32]));
     let (cards, mut told) = TestCards::new(1);
     let board = BoardCard::new("test".into());
-    let logbook = Logbook::open(store.clone()).unwrap();
+    let logbook = Logbook::open(store.clone());
     House {
         sessions: Sessions::new(gate, logbook, Some(board), cards).unwrap(),
         card: told.remove(0),
