@@ -120,7 +120,9 @@ fn the_gadget_is_what_its_section_says() {
     use kvmdesk::hid::descriptor::{CONTROL, KEYBOARD};
     let gadget = |text: &str| match resolve(text, &[], &Overrides::default()).unwrap().hid {
         HidChoice::Gadget { spec, wakes_on_input } => (*spec, wakes_on_input),
-        other @ (HidChoice::Ch9329(_) | HidChoice::Uinput | HidChoice::Recording { .. }) => panic!("{other:?}"),
+        other @ (HidChoice::Ch9329(_) | HidChoice::Uinput | HidChoice::Recording { .. }) => {
+            panic!("{other:?}")
+        }
     };
     assert_eq!(gadget(""), (GadgetSpec::default(), false));
     let text = "[hid]\ngadget = \"g\"\n[gadget]\nfunctions = [\"control\", \"keyboard\"]\nudc = \"a.usb\"\n\

@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// What helps when the device fails, a sentence without its end; and whether the backend can ask for repairs.
-    pub(super) fn set_remedies(&mut self, advice: &'static str, can_repair: bool) {
+    pub fn set_remedies(&mut self, advice: &'static str, can_repair: bool) {
         self.advice = advice;
         self.ladder.set_can_repair(can_repair);
     }

@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Somebody comes who wants to know how it stands: if the last report was taken long ago, a write asks.
-    pub(in crate::hid) fn refresh(&mut self, now: Instant) {
+    pub fn refresh(&mut self, now: Instant) {
         if self.last_accepted.is_some_and(|at| now.saturating_duration_since(at) >= OLD_NEWS) {
             self.inquire();
         }
@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// What came of a [`super::Deed::Reopen`].
-    pub(in crate::hid) fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
+    pub fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
         match outcome {
             Ok(()) => self.ladder.reopened(now),
             Err(error) => {
@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// What came of a [`super::Deed::Repair`].
-    pub(in crate::hid) fn asked(&mut self, repair: Repair, outcome: Result<(), String>, now: Instant) {
+    pub fn asked(&mut self, repair: Repair, outcome: Result<(), String>, now: Instant) {
         if let Err(error) = outcome {
             tracing::warn!("{error}");
             self.ladder.unheard(repair, now);

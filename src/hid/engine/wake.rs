@@ -29,12 +29,12 @@ impl Sleep {
 
 impl Engine {
     /// Whether input wakes a host that sleeps.
-    pub(in crate::hid) fn set_wakes_on_input(&mut self, wakes: bool) {
+    pub fn set_wakes_on_input(&mut self, wakes: bool) {
         self.sleep.wakes_on_input = wakes;
     }
 
     /// Somebody wants the host awake.
-    pub(in crate::hid) fn wake(&mut self, now: Instant) {
+    pub fn wake(&mut self, now: Instant) {
         self.sleep.is_wanted = true;
         self.sleep.woken_at = Some(now);
     }
@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// What came of a [`super::Deed::Wake`].
-    pub(in crate::hid) fn woke(&mut self, outcome: Result<(), String>, now: Instant) {
+    pub fn woke(&mut self, outcome: Result<(), String>, now: Instant) {
         match outcome {
             Ok(()) => tracing::info!("the computer was asked to wake up"),
             Err(error) => {
