@@ -362,6 +362,9 @@ fuzz_target!(|bytes: &[u8]| {
                 let png = if op & 16 == 0 { Ok(vec![7; 100]) } else { Err("there is none".to_owned()) };
                 run.input(Input::Screenshot { sid: &sid, png });
             }
+            15 if op < 224 => {
+                run.input(Input::SoundThere { index: usize::from(op >> 4 & 1), is_there: op & 32 != 0 });
+            }
             15 if op == 255 => run.input(Input::End("Ended: not allowed any more")),
             _ => {}
         }
