@@ -7,6 +7,7 @@ use kvmdesk::agent::agent::look_at_devices;
 use kvmdesk::config::file::{self, ConfigError};
 use kvmdesk::config::settings::{self, Origin, Overrides, Settings};
 use kvmdesk::media::pipeline::{MaxSize, SourceSettings};
+use kvmdesk::peer::machine::{AnnouncedPlatform, BadLink};
 use kvmdesk::video::format::{PixelFormat, Resolution};
 
 fn resolve(text: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<Settings, ConfigError> {
@@ -241,4 +242,18 @@ fn an_unknown_format_is_answered_with_the_known_ones() {
     for format in PixelFormat::ALL {
         assert!(text.contains(std::str::from_utf8(&format.fourcc()).unwrap()), "{text}");
     }
+}
+
+#[test]
+fn keys_are_read_for_the_targets_layout() {
+    let text = "app.announce = \"macos\"\n[[target]]\nkeyboard-layout = \"de\"\nkeyboard.bad-link = \"on\"\n";
+    let settings = resolve(text, &[], &Overrides::default()).unwrap();
+    let peer = settings.peer(
+        "123456789".parse().unwrap(),
+        kvmdesk::crypto::identity::IdentityKeyPair::from_seed(&[1; 32]),
+        String::new(),
+    );
+    assert_eq!(peer.announce, AnnouncedPlatform::MacOs);
+    assert_eq!((peer.keyboard.layout.name(), peer.keyboard.bad_link), ("de", BadLink::On));
+    assert_eq!(resolve("", &[], &Overrides::default()).unwrap().target.bad_link, BadLink::Auto);
 }

@@ -16,7 +16,9 @@ use kvmdesk::media::encode::encoders::Encoders;
 use kvmdesk::media::pipeline::{MaxSize, Pipeline, SourceSettings, VideoSettings};
 use kvmdesk::net::stream::{Arrival, MessageStream, Route};
 use kvmdesk::peer::gate::{Gate, LoginAttempt, Verdict};
-use kvmdesk::peer::machine::{AnnouncedPlatform, CloseReason, LocalPointer, PeerSettings, TargetOs};
+use kvmdesk::peer::machine::{
+    AnnouncedPlatform, CloseReason, KeyboardSettings, LocalPointer, PeerSettings, TargetOs,
+};
 use kvmdesk::session::driver::{Display, SessionHost, run};
 use kvmdesk::video::card::TestCard;
 use tokio::sync::watch;
@@ -66,6 +68,7 @@ impl House {
             hostname: "desk".into(),
             username: "kvm".into(),
             local_pointer: LocalPointer::Auto,
+            keyboard: KeyboardSettings::default(),
         };
         let (recording, reports) = Recording::in_memory();
         let hid = HidWriter::spawn(

@@ -134,7 +134,7 @@ fn every_room_is_on_the_plan() {
 
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
-        .take_while(|l| !l.starts_with("#[cfg(test)]"))
+        .take_while(|l| !l.starts_with("mod tests"))
         .enumerate()
         .map(|(i, l)| (i + 1, l.split("//").next().unwrap_or("")))
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use kvmdesk::input::keymap::POSITIONS;
+use kvmdesk::input::keymap::{Function, Numbering, POSITIONS};
 use kvmdesk::input::layout::Layout;
+use kvmdesk::input::usage::KeyUsage;
 use xkbcommon::xkb::{self, Keysym, compose};
 
 /// Our names that are not simply xkeyboard-config's layout, with its layout and variant.
@@ -15,6 +16,12 @@ const NAMES: &[(&str, &str, &str)] = &[("us-intl", "us", "intl"), ("dvorak", "us
 /// ISO key, and the two more of Japan and Brazil.
 const KEYS: &[std::ops::RangeInclusive<u8>] =
     &[0x04..=0x27, 0x2C..=0x31, 0x33..=0x38, 0x54..=0x57, 0x64..=0x64, 0x87..=0x87, 0x89..=0x89];
+/// The X11 code of a key.
+fn code(usage: u8) -> u32 {
+    let key = Function::Key(KeyUsage(usage));
+    POSITIONS.iter().find(|p| p.function == key).and_then(|p| p.code(Numbering::Linux)).unwrap()
+}
+
 const COMPOSE: &str = "/usr/share/X11/locale/en_US.UTF-8/Compose";
 const VERSION: &str = "/usr/share/pkgconfig/xkeyboard-config.pc";
 /// Left Shift, AltGr and Caps Lock in X11 numbers.
@@ -109,8 +116,7 @@ fn layout_text(name: &str, version: &str) -> String {
     );
     let levels: [&[u32]; 4] = [&[], &[SHIFT], &[ALT_GR], &[SHIFT, ALT_GR]];
     for usage in KEYS.iter().cloned().flatten() {
-        let position = POSITIONS.iter().find(|p| p.usage.0 == usage).unwrap();
-        let key = u32::from(position.linux);
+        let key = code(usage);
         let syms = levels.map(|with| types(&keymap, key, with, false));
         let capped = levels.map(|with| types(&keymap, key, with, true));
         let mut words: Vec<String> = syms.iter().map(|sym| word(*sym)).collect();
@@ -153,7 +159,7 @@ fn compose_text(version: &str) -> String {
         let keymap = keymap(name);
         let mut own = BTreeSet::new();
         for usage in KEYS.iter().cloned().flatten() {
-            let key = u32::from(POSITIONS.iter().find(|p| p.usage.0 == usage).unwrap().linux);
+            let key = code(usage);
             for with in [&[][..], &[SHIFT], &[ALT_GR], &[SHIFT, ALT_GR]] {
                 let sym = types(&keymap, key, with, false);
                 if word(sym) != "none" {

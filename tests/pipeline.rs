@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 mod codecs;
 mod fakes;
+mod grabber;
 mod still;
 
 /// Size of the picture that comes out, at once.

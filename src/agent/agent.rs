@@ -48,9 +48,11 @@ use super::status::Status;
 use super::store::{Store, StoreError, StoreLock};
 
 /// Sessions have so long to say good-bye.
-const FAREWELL: Duration = Duration::from_millis(1200);
+const FAREWELL: Duration = Duration::from_millis(800);
 /// Threads have so long to end after that.
 const THREADS_END: Duration = Duration::from_millis(500);
+/// Refused connections are told this often at most.
+const REFUSALS_TOLD: Duration = Duration::from_secs(60);
 /// Connections waiting for their session.
 const ARRIVALS: usize = 16;
 
@@ -101,7 +103,6 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Agent {
     answers: Arc<Answers>,
-    birth: Birth,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     displays: Vec<Display>,
@@ -121,7 +122,7 @@ impl Agent {
         let store = Store::open(&settings.state_dir)?;
         let lock = store.lock()?;
         let mut seed = Seed::from_system();
-        let (identity, birth) = load_identity(&store, &board_root, &mut seed)?;
+        let identity = load_identity(&store, &board_root, &mut seed)?;
         let permanent = match &password {
             Some(text) => Some(PasswordHash::new(password::check(text.reveal())?, &identity.salt)),
             None => password::load(&store)?,
@@ -160,7 +161,7 @@ impl Agent {
             })
             .collect();
 
-        let logbook = Logbook::open(store.clone())?;
+        let logbook = Logbook::open(store.clone());
         // With a real computer among the displays nothing of what is typed on it may be shown or kept.
         let is_card_told = settings.displays.iter().all(|d| d.source == SourceSettings::Pattern);
         let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
@@ -230,17 +231,24 @@ impl Agent {
         });
         tasks.spawn(receive(Arc::clone(&answers), displays.clone(), arrived, stopped));
         drop(hid);
-        Ok(Self { answers, birth, stop, tasks, displays, pipelines, sound, _lock: lock })
+        Ok(Self { answers, stop, tasks, displays, pipelines, sound, _lock: lock })
+    }
+
+    /// Ends when a part of it ended that nobody told to, because of a fault in the program; the log says which.
+    pub async fn broken(&self) {
+        let mut ends = JoinSet::new();
+        for display in &self.displays {
+            let mut state = display.video.state();
+            ends.spawn(async move { while state.changed().await.is_ok() {} });
+        }
+        if ends.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The ID to dial.
     pub fn id(&self) -> PeerId {
         self.answers.id()
-    }
-
-    /// How the identity came to be.
-    pub fn birth(&self) -> Birth {
-        self.birth
     }
 
     /// The one-time password while no permanent one is set; changes are seen. For a console only.
@@ -263,9 +271,9 @@ impl Agent {
         self.answers.status()
     }
 
-    /// Ends everything within two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
+    /// Ends everything in less than two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
     pub async fn stop(self) {
-        let Self { answers, birth: _, stop, mut tasks, displays, pipelines, sound, _lock } = self;
+        let Self { answers, stop, mut tasks, displays, pipelines, sound, _lock } = self;
         stop.send_replace(true);
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {
@@ -276,13 +284,13 @@ impl Agent {
         // First the hands: whatever else hangs, no key stays down.
         end_thread("hid-writer", move || drop(displays)).await;
         let sessions = Arc::clone(&answers.sessions);
-        end_thread("log-ins", move || sessions.finish()).await;
-        end_thread("media-audio", move || sound.stop()).await;
-        let endings = pipelines.into_iter().map(|p| end_thread("media-pipeline", move || drop(p)));
-        let endings: Vec<_> = endings.map(tokio::spawn).collect();
-        for ending in endings {
-            let _ = ending.await;
+        let mut endings = JoinSet::new();
+        endings.spawn(end_thread("log-ins", move || sessions.finish()));
+        endings.spawn(end_thread("media-audio", move || sound.stop()));
+        for pipeline in pipelines {
+            endings.spawn(end_thread("media-pipeline", move || drop(pipeline)));
         }
+        endings.join_all().await;
         let _ = std::fs::remove_file(answers.store.socket());
     }
 }
@@ -300,7 +308,7 @@ fn load_identity(
     store: &Store,
     board_root: &Path,
     seed: &mut Seed,
-) -> Result<(identity::Identity, Birth), StoreError> {
+) -> Result<identity::Identity, StoreError> {
     let (identity, birth) = identity::load_or_create(store, identity::board_serial(board_root), seed)?;
     let id = &identity.id;
     match birth {
@@ -313,7 +321,7 @@ fn load_identity(
              `kvmdesk id --import`"
         ),
     }
-    Ok((identity, birth))
+    Ok(identity)
 }
 
 fn pong_of(answers: &Answers) -> Pong {
@@ -325,6 +333,7 @@ fn pong_of(answers: &Answers) -> Pong {
         platform: match answers.settings.announce {
             AnnouncedPlatform::Windows => "Windows",
             AnnouncedPlatform::Linux => "Linux",
+            AnnouncedPlatform::MacOs => "Mac OS",
         }
         .to_owned(),
     }
@@ -338,6 +347,7 @@ async fn receive(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut running = JoinSet::new();
+    let mut refused_at: Option<Instant> = None;
     loop {
         tokio::select! {
             () = until_true(&mut stopped) => break,
@@ -349,7 +359,11 @@ async fn receive(
                     break;
                 };
                 let Some(session) = answers.sessions.admit(arrival.controller, arrival.route) else {
-                    tracing::warn!(controller = %arrival.controller, "too many connections: one more is refused");
+                    // Whoever floods us must not fill the journal as well.
+                    if refused_at.is_none_or(|at| at.elapsed() >= REFUSALS_TOLD) {
+                        refused_at = Some(Instant::now());
+                        tracing::warn!(controller = %arrival.controller, "too many connections: more are refused");
+                    }
                     continue;
                 };
                 tracing::debug!(session, controller = %arrival.controller, "a controller connected");
@@ -417,8 +431,8 @@ async fn obey_registration(
                      cloned, give one of the two a new ID with `kvmdesk id --reset`.",
                     changed.id
                 );
+                // The state of the registration says it as long as it is so.
                 tracing::error!("{text}");
-                answers.add_problem(text);
                 continue;
             }
         }

@@ -167,6 +167,7 @@ pub fn load_or_create(
 ) -> Result<(Identity, Birth), StoreError> {
     let Some(mut identity) = load(store)? else {
         let identity = Identity::random(seed, serial);
+        forget_password(store)?;
         save(store, &identity)?;
         return Ok((identity, Birth::Created));
     };
@@ -192,11 +193,20 @@ pub fn load_or_create(
 /// [`StoreError`] if it cannot be stored.
 pub fn reset(store: &Store, serial: Option<String>, seed: &mut Seed) -> Result<Identity, StoreError> {
     let mut fresh = Identity::random(seed, serial);
-    if let Ok(Some(old)) = load(store) {
-        fresh.salt = old.salt;
+    match load(store) {
+        Ok(Some(old)) => fresh.salt = old.salt,
+        Ok(None) | Err(_) => forget_password(store)?,
     }
     save(store, &fresh)?;
     Ok(fresh)
+}
+
+/// A salt is lost: the hash that was made with it fits no password any more.
+fn forget_password(store: &Store) -> Result<(), StoreError> {
+    if super::password::clear(store)? {
+        tracing::warn!("the password belonged to an identity that is lost: set one with `kvmdesk password`");
+    }
+    Ok(())
 }
 
 /// Writes the identity, secrets and all, to a file (0600).

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::store::{Store, StoreError, give_to_owner_of};
+use super::store::{Store, StoreError, give_to_owner_of, unfollowed};
 
 /// Log-ins kept.
 pub const KEPT: usize = 1000;
@@ -71,12 +71,22 @@ fn path(store: &Store) -> PathBuf {
     store.target_dir().join("log-ins.jsonl")
 }
 
+/// The file's text; bytes that are no text (a name that a power cut left torn) spoil their line alone.
+fn text(store: &Store) -> Result<String, StoreError> {
+    let path = path(store);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(StoreError::io("read", &path, error)),
+    }
+}
+
 /// The kept log-ins, oldest first. A line that a power cut left torn is skipped.
 ///
 /// # Errors
 /// [`StoreError`] if the file cannot be read.
 pub fn read(store: &Store) -> Result<Vec<LogIn>, StoreError> {
-    let text = store.read(&path(store))?.unwrap_or_default();
+    let text = text(store)?;
     let mut log_ins: Vec<LogIn> = vec![];
     for line in text.lines() {
         match serde_json::from_str(line) {
@@ -95,15 +105,16 @@ pub fn read(store: &Store) -> Result<Vec<LogIn>, StoreError> {
 }
 
 impl Logbook {
-    /// Opens the file, or begins one.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    pub fn open(store: Store) -> Result<Self, StoreError> {
-        let last = read(&store)?.iter().map(|l| l.session).max().unwrap_or(0);
-        let text = store.read(&path(&store))?.unwrap_or_default();
+    /// Opens the file, or begins one. One that cannot be read is no reason not to serve: that is logged.
+    pub fn open(store: Store) -> Self {
+        let kept = read(&store).and_then(|log_ins| Ok((log_ins, text(&store)?)));
+        let (log_ins, text) = kept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "earlier log-ins are not known");
+            Default::default()
+        });
+        let last = log_ins.iter().map(|l| l.session).max().unwrap_or(0);
         let is_clean = text.is_empty() || text.ends_with('\n');
-        Ok(Self { lines: text.lines().count(), store, next_session: last + 1, is_clean })
+        Self { lines: text.lines().count(), store, next_session: last + 1, is_clean }
     }
 
     /// A number for a new session; numbers are not used twice, over restarts neither (of kept log-ins).
@@ -144,7 +155,11 @@ impl Logbook {
         }
         let is_new = self.lines == 0;
         let written = (|| {
-            let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
+            let mut file = unfollowed(OpenOptions::new().create(true).append(true).read(true).mode(0o600))
+                .open(&path)?;
+            if is_new {
+                give_to_owner_of(self.store.root(), &file);
+            }
             let before = file.seek(SeekFrom::End(0))?;
             let result = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
             if result.is_err() {
@@ -155,9 +170,6 @@ impl Logbook {
         match written {
             Ok(()) => {
                 (self.lines, self.is_clean) = (self.lines + 1, true);
-                if is_new {
-                    give_to_owner_of(self.store.root(), &path);
-                }
                 Ok(())
             }
             Err(error) => {
@@ -200,7 +212,7 @@ mod tests {
     fn torn_lines_take_nothing_with_them() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let mut book = Logbook::open(store.clone()).unwrap();
+        let mut book = Logbook::open(store.clone());
         let (a, b) = (book.next_session(), book.next_session());
         assert_eq!((a, b), (1, 2));
         book.log_in(&log_in(a)).unwrap();
@@ -210,7 +222,7 @@ mod tests {
         let mut text = std::fs::read_to_string(&file).unwrap();
         text.push_str("{\"session\":3,\"my_");
         std::fs::write(&file, &text).unwrap();
-        let mut book = Logbook::open(store.clone()).unwrap();
+        let mut book = Logbook::open(store.clone());
         let c = book.next_session();
         book.log_in(&log_in(c)).unwrap();
         let kept = read(&store).unwrap();
@@ -228,7 +240,7 @@ mod tests {
         let lines: String =
             (1..=MAX_LINES as u64).map(|n| serde_json::to_string(&log_in(n)).unwrap() + "\n").collect();
         store.write(&path(&store), lines.as_bytes()).unwrap();
-        let mut book = Logbook::open(store.clone()).unwrap();
+        let mut book = Logbook::open(store.clone());
         let next = book.next_session();
         book.log_in(&log_in(next)).unwrap();
         let kept = read(&store).unwrap();

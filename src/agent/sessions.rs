@@ -377,7 +377,8 @@ impl SessionHost for Sessions {
             }
             None => {
                 let (address, seconds) = (seat.address, seat.came.elapsed().as_secs());
-                tracing::info!(session, %address, seconds, "left without a log-in: {reason}");
+                // Anybody can do that as often as they like.
+                tracing::debug!(session, %address, seconds, "left without a log-in: {reason}");
             }
         }
     }

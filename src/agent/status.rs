@@ -276,10 +276,3 @@ pub struct DroppedFrames {
     /// Too much waited to go out.
     pub line_full: u64,
 }
-
-impl DroppedFrames {
-    /// All of them.
-    pub fn all(&self) -> u64 {
-        self.awaiting_keyframe + self.unacknowledged + self.old_size + self.undecodable + self.line_full
-    }
-}

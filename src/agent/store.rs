@@ -72,12 +72,17 @@ pub struct StoreLock {
 }
 
 impl Store {
+    /// The directory as it is: for those who only read it or ask the daemon.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Opens the directory, creating it (0700) if it is not there.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be created or entered.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned() };
+        let store = Self::at(root);
         let target = store.target_dir();
         if !target.is_dir() {
             fs::DirBuilder::new()
@@ -86,7 +91,9 @@ impl Store {
                 .create(&target)
                 .map_err(|e| StoreError::io("create", &target, e))?;
             for dir in [root.join("targets"), target] {
-                give_to_owner_of(root, &dir);
+                if let Ok(opened) = unfollowed(OpenOptions::new().read(true)).open(&dir) {
+                    give_to_owner_of(root, &opened);
+                }
             }
         }
         let mode = fs::metadata(root).map_err(|e| StoreError::io("open", root, e))?.permissions().mode();
@@ -124,14 +131,10 @@ impl Store {
     /// [`StoreError::InUse`] if another process holds it.
     pub fn lock(&self) -> Result<StoreLock, StoreError> {
         let path = self.root.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
+        let file = unfollowed(OpenOptions::new().create(true).truncate(false).write(true).mode(0o600))
             .open(&path)
             .map_err(|e| StoreError::io("open", &path, e))?;
-        give_to_owner_of(&self.root, &path);
+        give_to_owner_of(&self.root, &file);
         // SAFETY: the descriptor belongs to `file`, which outlives the call; flock touches no memory of ours.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             let error = io::Error::last_os_error();
@@ -202,7 +205,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         file.write_all(bytes)?;
         file.sync_all()?;
         if let Some(dir) = path.parent() {
-            give_to_owner_of(dir, &fresh);
+            give_to_owner_of(dir, &file);
         }
         fs::rename(&fresh, path)?;
         sync_dir_of(path)
@@ -213,13 +216,18 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     })
 }
 
+/// Whoever owns the directory may have put a link there: root must not follow it.
+pub(super) fn unfollowed(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags(libc::O_NOFOLLOW)
+}
+
 /// What root creates in the daemon's directory belongs to the daemon, or it could not be read there later.
-pub(super) fn give_to_owner_of(dir: &Path, path: &Path) {
-    if let (Ok(owner), Ok(now)) = (fs::metadata(dir), fs::metadata(path))
+pub(super) fn give_to_owner_of(dir: &Path, file: &File) {
+    if let (Ok(owner), Ok(now)) = (fs::metadata(dir), file.metadata())
         && (owner.uid(), owner.gid()) != (now.uid(), now.gid())
-        && let Err(error) = std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+        && let Err(error) = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
     {
-        tracing::debug!(path = %path.display(), %error, "owner not changed");
+        tracing::debug!(dir = %dir.display(), %error, "owner not changed");
     }
 }
 
@@ -263,6 +271,19 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"old");
         let full = StoreError::io("write", &file, io::ErrorKind::StorageFull.into()).to_string();
         assert!(full.ends_with("make room on the disk, nothing was changed"), "{full}");
+    }
+
+    #[test]
+    fn links_are_not_followed_and_looking_creates_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("state")).unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "x").unwrap();
+        std::os::unix::fs::symlink(&victim, store.root().join("lock")).unwrap();
+        assert!(matches!(store.lock(), Err(StoreError::Io { .. })));
+        let nowhere = Store::at(&dir.path().join("nowhere"));
+        assert_eq!(nowhere.read(&nowhere.last_good_config()).unwrap(), None);
+        assert!(!nowhere.root().exists());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use crate::bench::{self, Clip, Options};
+use crate::media::encode::encoders::{CandidateState, Encoders};
 
 use super::args::Bench;
 use super::{Failure, IO, UNAVAILABLE, USAGE};
@@ -19,6 +20,13 @@ pub(super) fn run(args: &Bench) -> Result<(), Failure> {
             Failure::new(USAGE, format!("there is no clip `{name}`; there are {names}"))
         })
     });
+    let known = Encoders::of_this_machine().report();
+    for name in &args.encoder {
+        if known.iter().all(|encoder| encoder.name != name || encoder.state == CandidateState::NotThere) {
+            let text = format!("there is no encoder `{name}` on this machine; `kvmdesk probe` lists them");
+            return Err(Failure::new(USAGE, text));
+        }
+    }
     let options = Options {
         clips: clips.collect::<Result<_, _>>()?,
         encoders: args.encoder.clone(),

@@ -43,7 +43,7 @@ pub(super) fn run(place: &Place, demo: &Demo) -> Result<(), Failure> {
     flags.video_source = Some(VideoSource::Pattern);
     flags.hid_backend = Some(HidBackendName::Recording);
     flags.hid_log.clone_from(&demo.hid_log);
-    let settings = settings::resolve(&ParsedFile::default(), |_| None, &flags)?;
+    let settings = settings::resolve(&ParsedFile::default(), log_level, &flags)?;
     logging::start(settings.log_level);
     let has_password = password.is_some();
     let problems = vec![];
@@ -52,11 +52,17 @@ pub(super) fn run(place: &Place, demo: &Demo) -> Result<(), Failure> {
     serve::serve(options, |agent| accompany(agent, shown, has_password))
 }
 
+/// Of the environment a demo reads how much it logs; servers and devices are its own.
+fn log_level(name: &str) -> Option<String> {
+    (name == "KVMDESK_LOG").then(|| place::environment(name)).flatten()
+}
+
 /// A demo's own state directory: the one named, else one under the user's home (so that its ID stays), else, if
 /// another demo runs there, a temporary one that goes with it.
 fn state_dir(place: &Place) -> Result<(PathBuf, Option<Temporary>), Failure> {
-    if let Some(dir) = &place.state_dir {
-        return Ok((dir.clone(), None));
+    let told = place.state_dir.clone().or_else(|| place::environment("KVMDESK_STATE_DIR").map(PathBuf::from));
+    if let Some(dir) = told {
+        return Ok((dir, None));
     }
     let home = place::environment("XDG_STATE_HOME")
         .map(PathBuf::from)

@@ -39,6 +39,8 @@ pub const USAGE: u8 = 64;
 pub const UNAVAILABLE: u8 = 69;
 /// Reading or writing failed (EX_IOERR).
 pub const IO: u8 = 74;
+/// A fault of the program itself (sysexits.h).
+pub const SOFTWARE: u8 = 70;
 /// Not permitted (EX_NOPERM).
 pub const NO_PERMISSION: u8 = 77;
 /// The configuration is wrong (EX_CONFIG).

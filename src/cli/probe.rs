@@ -126,7 +126,11 @@ fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
     let choice = Choice {
         displays: displays
             .iter()
-            .map(|display| choose_display(display, &captures, &passed_over, first_mode))
+            .map(|display| {
+                choose_display(display, &captures, &passed_over, |settings| {
+                    device::probe(settings.clone()).ok()?.first_mode(display.max_size)
+                })
+            })
             .collect(),
         sound: choose_sound(settings, &sound_cards),
         hands: choose_hands(settings, &usb_controllers),
@@ -190,11 +194,7 @@ fn encoders() -> Vec<EncoderLine> {
         .collect()
 }
 
-/// The mode of a device that is tried first; `None` if there is none that may be used.
-fn first_mode(settings: &V4l2Settings) -> Option<Mode> {
-    device::probe(settings.clone()).ok()?.modes.first().copied()
-}
-
+/// `first_mode` gives the mode of a device that is tried first; `None` if there is none that may be used.
 fn choose_display(
     display: &VideoSettings,
     captures: &[CaptureDevice],

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::agent::agent::{Agent, AgentOptions};
 use crate::agent::systemd::Notifier;
 
-use super::{Failure, UNAVAILABLE};
+use super::{Failure, SOFTWARE, UNAVAILABLE};
 
 /// A process that hangs at its end is ended this long after the signal; keys are up long before.
 const LAST_RESORT: Duration = Duration::from_millis(1900);
@@ -32,14 +32,18 @@ where
             tokio::select! {
                 result = company => result,
                 () = any(&mut signals) => Ok(()),
+                () = agent.broken() => {
+                    Err(Failure::new(SOFTWARE, "a part of kvmdesk ended by a fault of its own; start it again"))
+                }
                 () = feed_watchdog(&notifier) => Ok(()),
             }
         };
         notifier.stopping();
         tracing::info!("stopping");
-        std::thread::spawn(|| {
+        let code = result.as_ref().map_or_else(|failure: &Failure| failure.code, |()| 0);
+        std::thread::spawn(move || {
             std::thread::sleep(LAST_RESORT);
-            std::process::exit(0);
+            std::process::exit(code.into());
         });
         agent.stop().await;
         result

@@ -2,12 +2,13 @@
 
 use crate::agent::control::{self, Answer, AskError, Request};
 use crate::agent::logbook::{self, unix_now};
+use crate::agent::store::Store;
 
 use super::args::{Place, Sessions};
 use super::{Failure, UNAVAILABLE, place};
 
 pub(super) fn run(place: &Place, args: &Sessions) -> Result<(), Failure> {
-    let store = place::store(place)?;
+    let store = Store::at(&place::state_dir(place)?);
     if let Some(session) = args.end {
         return print_done(control::ask(&store.socket(), &Request::EndSession { session })?);
     }

@@ -47,12 +47,7 @@ fn unwritable(file: &Path, error: &std::io::Error) -> Failure {
 
 /// The daemon's picture; `None` if none runs.
 fn ask(place: &Place, display: usize) -> Result<Option<Picture>, Failure> {
-    let dir = place::state_dir(place)?;
-    if !dir.exists() {
-        // Opening a store would make the directory.
-        return Ok(None);
-    }
-    match control::ask_picture(&Store::open(&dir)?.socket(), display) {
+    match control::ask_picture(&Store::at(&place::state_dir(place)?).socket(), display) {
         Ok(Ok(picture)) => Ok(Some(picture)),
         Ok(Err(text)) => Err(Failure::new(UNAVAILABLE, text)),
         Err(AskError::NotRunning(_)) => Ok(None),

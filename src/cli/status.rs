@@ -4,12 +4,13 @@ use crate::agent::control::{self, Answer, Request};
 use crate::agent::status::{
     AudioStatus, Latency, SessionStatus, Status as Snapshot, StreamStatus, TargetStatus, VideoStatus,
 };
+use crate::agent::store::Store;
 
 use super::args::{Place, Status};
 use super::{Failure, IO, UNAVAILABLE, place, sessions};
 
 pub(super) fn run(place: &Place, args: &Status) -> Result<(), Failure> {
-    let store = place::store(place)?;
+    let store = Store::at(&place::state_dir(place)?);
     let status = match control::ask(&store.socket(), &Request::Status)? {
         Answer::Status(status) => status,
         Answer::Failed { text } => return Err(Failure::new(UNAVAILABLE, text)),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::agent::control::{self, Answer, Request};
+use crate::agent::store::Store;
 
 use super::args::{Place, Type};
 use super::{Failure, UNAVAILABLE, USAGE, place};
@@ -32,7 +33,7 @@ pub(super) fn run(place: &Place, args: &Type) -> Result<(), Failure> {
     if text.len() as u64 > MAX_TEXT {
         return Err(Failure::new(USAGE, format!("the text is longer than {} KiB", MAX_TEXT / 1024)));
     }
-    let store = place::store(place)?;
+    let store = Store::at(&place::state_dir(place)?);
     let left_out = type_all(&store.socket(), &text, &show_progress)?;
     if left_out.is_empty() {
         return Ok(());

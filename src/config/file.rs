@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use hands::{InputSection, PointerSection};
+use hands::{InputSection, KeyboardSection, PointerSection};
 
 pub mod hands;
 
@@ -128,6 +128,8 @@ pub enum Announce {
     Windows,
     /// Linux.
     Linux,
+    /// macOS.
+    Macos,
 }
 
 /// One `[[target]]`: a computer behind this board.
@@ -142,6 +144,8 @@ pub struct TargetSection {
     pub keyboard_layout: Option<String>,
     /// How the computer takes characters that the layout has no keys for.
     pub unicode_entry: Option<EntryName>,
+    /// `keyboard.…`
+    pub keyboard: KeyboardSection,
     /// `pointer.…`
     pub pointer: PointerSection,
 }

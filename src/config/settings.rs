@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::secret::Secret;
 use crate::hid::pointing::PointerMode;
+use crate::input::layout::Layout;
 use crate::input::typist::UnicodeEntry;
 use crate::media::audio::AudioSettings;
 use crate::media::pipeline::VideoSettings;
-use crate::peer::machine::{AnnouncedPlatform, LocalPointer, PeerSettings, TargetOs};
+use crate::peer::machine::{
+    AnnouncedPlatform, BadLink, KeyboardSettings, LocalPointer, PeerSettings, TargetOs,
+};
 use crate::peer::sharing::Sharing;
 use crate::rendezvous::client::{ClientSettings, RENDEZVOUS_PORT};
 use crate::wire::endpoint::Endpoint;
@@ -133,6 +136,8 @@ pub struct TargetSettings {
     pub keyboard_layout: String,
     /// What becomes of characters that the layout has no keys for.
     pub unicode_entry: UnicodeEntry,
+    /// Whether keys that type are clicked instead of held.
+    pub bad_link: BadLink,
     /// Whether the app draws a pointer.
     pub local_pointer: LocalPointer,
     /// Which pointer devices it understands.
@@ -292,6 +297,7 @@ pub fn resolve(
         r.pick("target.name", [Some("kvmdesk".to_owned()), target.name.clone(), None, None], Clone::clone);
     let (os, _) = r.pick("target.os", [Some(Os::Windows), target.os, None, None], |o| word(*o));
     let (keyboard_layout, unicode_entry) = typing::resolve(parsed, target, &mut r)?;
+    let bad_link = typing::resolve_bad_link(target, &mut r);
     let (local_pointer, pointer) = hands::pointer(target, &mut r);
     let displays = video::resolve(parsed, flags, &mut r)?;
     let audio = audio::resolve(parsed, &displays, &mut r)?;
@@ -324,6 +330,7 @@ pub fn resolve(
         announce: match announce.unwrap_or(Announce::Windows) {
             Announce::Windows => AnnouncedPlatform::Windows,
             Announce::Linux => AnnouncedPlatform::Linux,
+            Announce::Macos => AnnouncedPlatform::MacOs,
         },
         target: TargetSettings {
             name,
@@ -334,6 +341,7 @@ pub fn resolve(
             },
             keyboard_layout,
             unicode_entry,
+            bad_link,
             local_pointer,
             pointer,
         },
@@ -362,6 +370,10 @@ impl Settings {
             hostname: self.target.name.clone(),
             username: "kvmdesk".to_owned(),
             local_pointer: self.target.local_pointer,
+            keyboard: KeyboardSettings {
+                layout: Layout::by_name(&self.target.keyboard_layout).unwrap_or_default(),
+                bad_link: self.target.bad_link,
+            },
         }
     }
 }

@@ -3,11 +3,11 @@
 pub mod backend;
 pub mod configfs;
 pub mod descriptor;
-mod engine;
+pub mod engine;
 mod lane;
 pub mod pointing;
 mod poll;
-mod queue;
+pub mod queue;
 pub mod report;
 mod work;
 pub mod writer;

@@ -10,9 +10,10 @@ use crate::input::event::InputEvent;
 use super::writer::QueueFull;
 
 /// Events of one session beyond which presses, clicks, wheel and text are refused.
-pub(super) const MAX_EVENTS: usize = 256;
+/// A keyboard repeats 30 times a second, and all that a line held back for half a minute comes at once.
+pub(super) const MAX_EVENTS: usize = 4096;
 /// Bytes of waiting text of one session beyond which text is refused.
-pub(super) const MAX_TEXT: usize = 256 * 1024;
+pub const MAX_TEXT: usize = 256 * 1024;
 /// Clicks that are still made before a release of everything (0.2 s); more than these are dropped.
 const LAST_CLICKS: usize = 8;
 /// Even moves are refused beyond this: the thread has not run for seconds.
@@ -20,7 +21,7 @@ const MAX_MOVES: usize = 16 * 1024;
 
 /// How much of a session waits, known to both ends of the channel without a lock.
 #[derive(Debug, Default)]
-pub(super) struct Gauge {
+pub struct Gauge {
     events: AtomicUsize,
     text: AtomicUsize,
     cuts: AtomicUsize,
@@ -28,7 +29,10 @@ pub(super) struct Gauge {
 
 impl Gauge {
     /// Counts an event in, or refuses it.
-    pub(super) fn admit(&self, event: &InputEvent) -> Result<(), QueueFull> {
+    ///
+    /// # Errors
+    /// [`QueueFull`] for what would make the session wait too long.
+    pub fn admit(&self, event: &InputEvent) -> Result<(), QueueFull> {
         let waiting = self.events.load(Ordering::Relaxed);
         let text = match event {
             InputEvent::Text(text) => text.len(),
@@ -176,7 +180,7 @@ impl EventQueue {
 
     /// Bytes of waiting text.
     pub(super) fn text_len(&self) -> usize {
-        self.events.iter().map(|event| if let InputEvent::Text(text) = event { text.len() } else { 0 }).sum()
+        self.texts().sum()
     }
 
     /// The next event. The bytes of a [`InputEvent::Text`] stay counted until [`Gauge::leave_text`].
@@ -184,6 +188,24 @@ impl EventQueue {
         let event = self.events.pop_front()?;
         self.gauge.leave_event();
         Some(event)
+    }
+
+    /// The next event of the keyboard, if only moves are in front of it.
+    pub(super) fn pop_key(&mut self) -> Option<InputEvent> {
+        let at = self.events.iter().position(|event| !is_move(event)).filter(|at| *at > 0)?;
+        self.events.get(at).filter(|event| event.is_of_keyboard())?;
+        let event = self.events.remove(at)?;
+        self.gauge.leave_event();
+        Some(event)
+    }
+
+    /// Bytes of the longest waiting text.
+    pub(super) fn longest_text(&self) -> usize {
+        self.texts().max().unwrap_or(0)
+    }
+
+    fn texts(&self) -> impl Iterator<Item = usize> {
+        self.events.iter().map(|event| if let InputEvent::Text(text) = event { text.len() } else { 0 })
     }
 
     /// Throws everything away and tells how much that was, and the last place among it.

@@ -14,8 +14,12 @@ use super::report::{OwnerId, ReportState};
 
 /// How long a click is held, so that a slow-polling BIOS sees it.
 pub(super) const CLICK_HOLD: Duration = Duration::from_millis(25);
-/// Between two reports of typed text.
+/// Between two reports of typed text: at most 62 characters a second.
 pub(super) const TEXT_PACE: Duration = Duration::from_millis(8);
+/// While more events than this wait, a click is held for [`TEXT_PACE`] only: what a bad line held back catches up.
+const MANY_WAIT: usize = 4;
+/// A text that takes longer than this is told with its progress.
+const LONG_TIME: Duration = Duration::from_secs(10);
 
 /// One part of a click. A wait begins when the reports before it are taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,12 +38,53 @@ pub(super) enum Typed {
     AroundCapsLock,
     /// Nothing types it.
     LeftOut,
+    /// There was none left.
+    End,
+    /// There was none left of a long text, of which so many were left out.
+    LongEnd { characters: usize, missing: usize },
 }
 
 #[derive(Debug)]
 struct Text {
     text: String,
+    /// Bytes of it that are typed.
     typed: usize,
+    /// The same in characters, all of them, and how many nothing typed.
+    count: usize,
+    characters: usize,
+    missing: usize,
+    began: Instant,
+    /// What is said of a long text; it changes with each quarter.
+    notice: Option<String>,
+}
+
+impl Text {
+    fn new(text: String, now: Instant) -> Self {
+        let characters = text.chars().count();
+        let time = u32::try_from(characters).map_or(Duration::MAX, |count| TEXT_PACE * 2 * count);
+        let notice = (time > LONG_TIME).then(|| {
+            let seconds = time.as_secs();
+            format!(
+                "A text of {characters} characters is being typed, which takes {seconds} s or more. Esc stops it."
+            )
+        });
+        Self { text, typed: 0, count: 0, characters, missing: 0, began: now, notice }
+    }
+
+    /// Some more characters are typed.
+    fn advance(&mut self, count: usize, now: Instant) {
+        let quarter = |count: usize| count * 4 / self.characters.max(1);
+        let is_next = quarter(self.count) != quarter(self.count + count);
+        self.count += count;
+        if is_next && let Some(notice) = &mut self.notice {
+            let spent = now.saturating_duration_since(self.began).as_secs_f64();
+            let left = spent / self.count as f64 * self.characters.saturating_sub(self.count) as f64;
+            *notice = format!(
+                "{} of {} characters are typed, about {left:.0} s are left. Esc stops it.",
+                self.count, self.characters
+            );
+        }
+    }
 }
 
 /// One session.
@@ -104,13 +149,14 @@ impl Work {
         usage: KeyUsage,
         modifiers: &[KeyUsage],
     ) {
+        let hold = if self.queue.len() > MANY_WAIT { TEXT_PACE } else { CLICK_HOLD };
         let missing: Vec<KeyUsage> =
             modifiers.iter().copied().filter(|m| m.is_modifier() && !state.holds_key(owner, *m)).collect();
         self.steps.extend([
             Step::Up(vec![usage]),
             Step::Down(missing.clone()),
             Step::Down(vec![usage]),
-            Step::Wait(CLICK_HOLD),
+            Step::Wait(hold),
             Step::Up(vec![usage]),
             Step::Up(missing),
         ]);
@@ -129,20 +175,37 @@ impl Work {
 
     /// Begins a text. Shift held by the session goes up and stays up (reference: session 6.5): each stroke brings
     /// its own.
-    pub(super) fn begin_text(&mut self, text: String) {
+    pub(super) fn begin_text(&mut self, text: String, now: Instant) {
         self.steps.push_back(Step::Up(vec![KeyUsage::LEFT_SHIFT, KeyUsage::RIGHT_SHIFT]));
-        self.text = Some(Text { text, typed: 0 });
+        self.text = Some(Text::new(text, now));
     }
 
-    /// Takes the next character of the text apart. `None` if no text is left.
-    pub(super) fn expand_text(&mut self, typist: &Typist, is_caps_lock: bool) -> Option<Typed> {
-        let Text { text, typed } = self.text.as_mut()?;
-        let Some((c, rest)) = layout::next_character(&text[*typed..]) else {
+    /// How far a long text is, in words.
+    pub(super) fn typing_notice(&self) -> Option<&str> {
+        self.text.as_ref()?.notice.as_deref()
+    }
+
+    /// A key that need not wait for the moves in front of it.
+    pub(super) fn pop_key(&mut self) -> Option<InputEvent> {
+        if self.is_between_events() { self.queue.pop_key() } else { None }
+    }
+
+    /// Takes the next character of the text apart.
+    pub(super) fn expand_text(&mut self, typist: &Typist, is_caps_lock: bool, now: Instant) -> Typed {
+        let Some(text) = self.text.as_mut() else { return Typed::End };
+        let Some((c, rest)) = layout::next_character(&text.text[text.typed..]) else {
+            let (characters, missing, is_long) = (text.characters, text.missing, text.notice.is_some());
             self.end_text();
-            return None;
+            return if is_long { Typed::LongEnd { characters, missing } } else { Typed::End };
         };
-        *typed = text.len() - rest.len();
-        let Some(chords) = typist.chords(c, is_caps_lock) else { return Some(Typed::LeftOut) };
+        let after = text.text.len() - rest.len();
+        let count = text.text[text.typed..after].chars().count();
+        text.typed = after;
+        text.advance(count, now);
+        let Some(chords) = typist.chords(c, is_caps_lock) else {
+            text.missing += 1;
+            return Typed::LeftOut;
+        };
         let has_caps_lock = chords.iter().any(|chord| chord.keys == [KeyUsage::CAPS_LOCK]);
         for Chord { held, keys } in chords {
             // One key goes down and up together with what is held; more need it around them.
@@ -165,12 +228,17 @@ impl Work {
                 self.steps.extend([Step::Up(held), Step::Wait(TEXT_PACE)]);
             }
         }
-        Some(if has_caps_lock { Typed::AroundCapsLock } else { Typed::Whole })
+        if has_caps_lock { Typed::AroundCapsLock } else { Typed::Whole }
     }
 
     /// Bytes of text that are still to be typed, running and waiting.
     pub(super) fn text_left(&self) -> usize {
         self.text.as_ref().map_or(0, |text| text.text.len() - text.typed) + self.queue.text_len()
+    }
+
+    /// The same of the longest single text.
+    pub(super) fn longest_text_left(&self) -> usize {
+        self.text.as_ref().map_or(0, |text| text.text.len() - text.typed).max(self.queue.longest_text())
     }
 
     /// A text that was taken from the queue is not typed at all.

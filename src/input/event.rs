@@ -149,6 +149,25 @@ pub enum InputEvent {
     ReleaseAll,
 }
 
+impl InputEvent {
+    /// Whether it is a matter of keys only: nothing of the pointer, and not everything.
+    pub fn is_of_keyboard(&self) -> bool {
+        match self {
+            Self::Key { .. }
+            | Self::Tap { .. }
+            | Self::Lock { .. }
+            | Self::Text(_)
+            | Self::Consumer(_)
+            | Self::System(_) => true,
+            Self::PointerAbsolute(_)
+            | Self::PointerRelative { .. }
+            | Self::Button { .. }
+            | Self::Wheel { .. }
+            | Self::ReleaseAll => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::keymap;
 use super::usage::KeyUsage;
 
 /// Keys that type something together: `held` go down with the first of `keys` and up with the last; `keys` are
@@ -46,12 +47,14 @@ struct Stroke {
 
 impl Stroke {
     /// The plainest first: the main keys before the keypad, without AltGr, without Shift; with AltGr the keys that have
-    /// the sign on more systems.
-    fn rank(&self, layout: &str) -> (bool, bool, bool, bool, KeyUsage) {
+    /// the sign on more systems. Where a layout's own keyboards have no ISO key, systems differ about it (`<` for X11,
+    /// `\` for Windows on "us"), so that it types only what no other key types without AltGr.
+    fn rank(&self, layout: &str) -> (bool, bool, bool, bool, bool, KeyUsage) {
         let is_keypad = (KeyUsage::KEYPAD_SLASH..=KeyUsage::KEYPAD_PLUS).contains(&self.usage);
         let is_letter = self.usage <= KeyUsage::Z;
         let is_unusual = self.wants_alt_gr && is_letter != SIGNS_ON_LETTERS.contains(&layout);
-        (is_keypad, self.wants_alt_gr, is_unusual, self.wants_shift, self.usage)
+        let is_iso = self.usage == KeyUsage::NON_US_BACKSLASH;
+        (is_keypad, self.wants_alt_gr, is_iso, is_unusual, self.wants_shift, self.usage)
     }
 
     fn chord(self, is_caps_lock: bool) -> Option<Chord> {
@@ -127,6 +130,10 @@ impl Layout {
     pub fn by_name(name: &str) -> Result<Self, UnknownLayout> {
         let found = LAYOUTS.iter().find(|(known, _)| *known == name);
         let (name, data) = *found.ok_or_else(|| UnknownLayout { name: name.to_owned() })?;
+        Ok(Self::load(name, data))
+    }
+
+    fn load(name: &'static str, data: &'static str) -> Self {
         let mut strokes: BTreeMap<Symbol, Vec<Stroke>> = BTreeMap::new();
         for (symbol, stroke) in data_lines(data).flat_map(key_line).flatten() {
             strokes.entry(symbol).or_default().push(stroke);
@@ -135,7 +142,7 @@ impl Layout {
             strokes.sort_by_key(|stroke| stroke.rank(name));
         }
         let compositions = data_lines(COMPOSITIONS).filter_map(composition_line).collect();
-        Ok(Self { name, strokes: Arc::new(strokes), compositions })
+        Self { name, strokes: Arc::new(strokes), compositions }
     }
 
     /// The names of all layouts.
@@ -214,6 +221,22 @@ impl Layout {
         is_common.then_some(chords)
     }
 
+    /// What a shortcut with `c` presses beside its own modifiers: the key that types `c`, whatever Shift that needs,
+    /// and whether AltGr must be held for it. On a layout without Latin letters, and for what a layout does not type
+    /// with one key, it is the key of a US keyboard, as the systems do it. Control characters 1 to 26 are their letters.
+    pub fn shortcut(&self, c: char) -> Option<(KeyUsage, bool)> {
+        let c = match c {
+            '\x01'..='\x1a' if !matches!(c, '\t' | '\n' | '\r') => char::from(c as u8 | 0x60),
+            c => c,
+        };
+        let is_latin = self.direct('a', false).is_some();
+        let own = self.direct(c, false).filter(|_| is_latin).and_then(|chord| {
+            let key = chord.keys.first().copied()?;
+            Some((key, chord.held.contains(&KeyUsage::RIGHT_ALT)))
+        });
+        own.or_else(|| Some((keymap::us_key(c)?, false)))
+    }
+
     /// The one chord that types `c` without a dead key.
     pub fn direct(&self, c: char, is_caps_lock: bool) -> Option<Chord> {
         self.chord(Symbol::Char(c), is_caps_lock)
@@ -221,6 +244,14 @@ impl Layout {
 
     fn chord(&self, symbol: Symbol, is_caps_lock: bool) -> Option<Chord> {
         self.strokes.get(&symbol)?.iter().find_map(|stroke| stroke.chord(is_caps_lock))
+    }
+}
+
+/// A US keyboard.
+impl Default for Layout {
+    fn default() -> Self {
+        let (name, data) = LAYOUTS[0];
+        Self::load(name, data)
     }
 }
 

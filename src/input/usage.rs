@@ -57,6 +57,11 @@ impl KeyUsage {
         (0xE0..=0xE7).contains(&self.0)
     }
 
+    /// Whether the key changes a text where it is pressed: what prints, Enter, Tab, Backspace and Delete.
+    pub fn is_typing(self) -> bool {
+        matches!(self.0, 0x04..=0x28 | 0x2A..=0x38 | 0x4C | 0x54..=0x64 | 0x67 | 0x85 | 0x87 | 0x89 | 0xB6 | 0xB7)
+    }
+
     /// The key's bit in the modifier byte, 0 for other keys.
     pub fn modifier_bit(self) -> u8 {
         if self.is_modifier() { 1 << (self.0 - 0xE0) } else { 0 }

@@ -67,7 +67,7 @@ impl Budget {
 
     /// How long the line is busy with so many bytes; nothing on a line without limit.
     pub fn line_time(&self, bytes: usize) -> Duration {
-        self.line.map_or(Duration::ZERO, |line| Duration::from_secs_f64(bytes as f64 * 8.0 / f64::from(line)))
+        line_time(self.line, bytes)
     }
 
     /// How much coarser than wished a change has to be.
@@ -109,6 +109,11 @@ impl Budget {
             *extra = (*extra - 1.0).max(0.0);
         }
     }
+}
+
+/// How long a line of so many bits a second is busy with so many bytes; nothing on one without limit.
+pub fn line_time(line: Option<u32>, bytes: usize) -> Duration {
+    line.map_or(Duration::ZERO, |line| Duration::from_secs_f64(bytes as f64 * 8.0 / f64::from(line.max(1))))
 }
 
 fn cap(extra: f64) -> f64 {

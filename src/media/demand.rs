@@ -34,12 +34,6 @@ pub fn merge<'a>(requests: impl IntoIterator<Item = &'a VideoRequest>, max_fps: 
     merged.map(|demand| Demand { fps: demand.fps.min(max_fps.clamp(1, 120)), ..demand })
 }
 
-/// How many pictures a second the source has to give for everyone together: encoded lanes, a screenshot, whoever
-/// else looks at pictures without an encoder. `None` if nobody needs any, so that capture sleeps.
-pub fn capture_fps(consumers: impl IntoIterator<Item = u32>) -> Option<u32> {
-    consumers.into_iter().filter(|fps| *fps > 0).max()
-}
-
 /// The quantiser of a quality ratio: 20 % is 36, 50 % is 30, 67 % is 26, 150 % is 22, 4000 % is 14, between them
 /// straight in the logarithm of the ratio.
 pub fn quantiser(percent: u32) -> u8 {
@@ -69,13 +63,6 @@ mod tests {
         assert_eq!(named, [36, 36, 30, 26, 22, 14, 14]);
         let all: Vec<_> = (1..5000).map(quantiser).collect();
         assert!(all.windows(2).all(|w| w[1] <= w[0]));
-    }
-
-    #[test]
-    fn capture_is_as_fast_as_the_fastest_consumer() {
-        assert_eq!(capture_fps([]), None);
-        assert_eq!(capture_fps([0]), None);
-        assert_eq!(capture_fps([1, 30, 0, 15]), Some(30));
     }
 
     #[test]

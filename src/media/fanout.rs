@@ -187,6 +187,7 @@ impl Fanout {
         for watcher in state.watchers.values() {
             let Some(place) = watcher.place.filter(|place| place.lane == lane) else { continue };
             let due = match watcher.step {
+                Step::Asked | Step::Lost if watcher.is_held => continue,
                 Step::Following if place.is_skipping => continue,
                 Step::Following => {
                     has_followers = true;
@@ -321,15 +322,19 @@ impl Watch {
         let Some(watcher) = watchers.get_mut(&self.watcher) else { return };
         watcher.is_held = is_held;
         let is_awaited = !is_held && watcher.queue.is_empty() && std::mem::take(is_starved);
+        let needs_notice = is_awaited || (!is_held && watcher.step != Step::Following);
         drop(state);
-        if is_awaited {
+        if needs_notice {
             (self.shared.notify)();
         }
     }
 
-    /// Asks for a key frame. Requests that come before it is made are one request.
+    /// Asks for a key frame. Requests that come before it is made, or fetched, are one request.
     pub fn request_keyframe(&self) {
         if let Some(watcher) = self.shared.lock().watchers.get_mut(&self.watcher) {
+            if watcher.queue.iter().any(|(frame, _)| frame.is_keyframe) {
+                return;
+            }
             watcher.step = Step::Asked;
         }
         (self.shared.notify)();

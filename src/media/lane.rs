@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::budget::Change;
+use super::budget::{Change, line_time};
 use super::demand::{self, Demand};
 use super::encode::encoders::Encoders;
 use super::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder};
@@ -10,6 +10,15 @@ use super::fanout::{LaneId, Need};
 use super::picture::I420Picture;
 use super::quality::{Quality, Work};
 use crate::video::frame::Codec;
+
+/// How often an encoder may be set up for another kind of line, which costs a key frame.
+const SET_UP_EVERY: Duration = Duration::from_secs(10);
+/// What a change may take to encode for that: sparing the line takes about twice as long, and ten pictures a second should
+/// be left.
+const SPARES_UP_TO: Duration = Duration::from_millis(50);
+
+/// What was measured that long ago says nothing of what encoding takes.
+const COST_HOLDS: Duration = Duration::from_secs(5);
 
 /// One encoded stream.
 pub(super) struct Lane {
@@ -22,11 +31,15 @@ pub(super) struct Lane {
     next_sequence: u64,
     next_frame_at: Instant,
     retry_at: Option<Instant>,
+    /// When the encoder was set up for another kind of line.
+    set_up_at: Option<Instant>,
     /// What changed since the last frame.
     damage: Option<Change>,
     quality: Quality,
-    /// What encoding a change takes, on average.
-    cost: Option<Duration>,
+    /// What encoding a change takes, on average, and when that was measured last.
+    cost: Option<(Duration, Instant)>,
+    /// When the last frame went out, and its bytes.
+    last: Option<(Instant, usize)>,
 }
 
 /// What a lane is to do.
@@ -71,21 +84,25 @@ impl Lane {
             next_sequence: 0,
             next_frame_at: now,
             retry_at: None,
+            set_up_at: None,
             damage: None,
             quality: Quality::default(),
             cost: None,
+            last: None,
         }
     }
 
     /// What its watchers want from now on, and what the slowest of their lines carries.
     pub(super) fn follow(&mut self, demand: Demand, line: Option<u32>) {
         self.demand = demand;
+        if self.line != line
+            && let Some((at, bytes)) = self.last
+        {
+            // Nobody waits for a line that is gone, or faster than it was thought to be.
+            let time = line_time(line, bytes).max(demand.interval());
+            self.next_frame_at = self.next_frame_at.min(at + time);
+        }
         self.line = line;
-    }
-
-    /// Frames a second at most.
-    pub(super) fn fps(&self) -> u32 {
-        self.demand.fps
     }
 
     /// The quantiser that the watchers wish.
@@ -98,9 +115,10 @@ impl Lane {
         self.next_frame_at
     }
 
-    /// What encoding a change takes, on average; zero until it is known.
-    pub(super) fn cost(&self) -> Duration {
-        self.cost.unwrap_or_default()
+    /// What encoding a change takes, on average; zero while it is not known, or was not measured for long.
+    pub(super) fn cost(&self, now: Instant) -> Duration {
+        let fresh = self.cost.filter(|(_, at)| now < *at + COST_HOLDS);
+        fresh.map_or(Duration::ZERO, |(cost, _)| cost)
     }
 
     /// The picture changed; true if it had changed before and was not encoded since.
@@ -146,6 +164,7 @@ impl Lane {
         let resolution = picture.resolution();
         if self.encoder.as_ref().is_some_and(|e| e.resolution() != resolution) {
             self.encoder = None;
+            self.cost = None;
         }
         let is_fresh = self.encoder.is_none();
         let encoder = match &mut self.encoder {
@@ -153,7 +172,15 @@ impl Lane {
             slot => slot.insert(encoders.open(self.codec, resolution).map_err(Failure::NotOpened)?),
         };
         // An encoder begins with a key frame, whatever for.
-        let work = if is_fresh && work != Work::CatchUp { Work::Key } else { work };
+        let mut work = if is_fresh && work != Work::CatchUp { Work::Key } else { work };
+        // Only what is large gains by it; a picture in which someone types stays as it is.
+        let is_large = work == Work::Delta(Change::Large);
+        let is_settled = self.set_up_at.is_some_and(|at| now < at + SET_UP_EVERY);
+        let is_fast = self.cost.is_some_and(|(cost, _)| cost <= SPARES_UP_TO);
+        if is_large && !is_settled && is_fast && !encoder.suits(self.line) {
+            work = Work::Key;
+            self.set_up_at = Some(now);
+        }
         let pixels = u64::from(resolution.width) * u64::from(resolution.height);
         self.quality.follow(demand::quantiser(self.demand.quality_percent), self.line, pixels);
         let is_dirty = self.damage.is_some();
@@ -182,10 +209,15 @@ impl Lane {
     pub(super) fn sent(&mut self, made: &Made, start: Instant, now: Instant) {
         let bytes = made.picture.data.len();
         self.damage = None;
-        self.quality.took(made.work, made.is_dirty, made.quantiser, bytes, now);
+        self.last = Some((now, bytes));
+        // An encoder may make a key frame by itself; that says nothing of how big changes are.
+        let is_own_key = made.picture.is_keyframe && made.work != Work::CatchUp;
+        let work = if is_own_key { Work::Key } else { made.work };
+        self.quality.took(work, made.is_dirty, made.quantiser, bytes, now);
         if matches!(made.work, Work::Delta(_)) {
             let took = now.saturating_duration_since(start);
-            self.cost = Some(self.cost.map_or(took, |cost| (cost * 7 + took) / 8));
+            let cost = self.cost.map_or(took, |(cost, _)| (cost * 7 + took) / 8);
+            self.cost = Some((cost, now));
         }
         // On schedule, so that jitter of the source costs no frame; late ones do not make the next hurry. And not
         // before the line has taken this one.

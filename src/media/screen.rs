@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::budget::Change;
 use super::capture::{FramePair, SourceState};
 use super::card;
-use super::convert::{ConvertError, convert_stripes};
+use super::convert::{ConvertError, convert_stripes, half_size};
 use super::encode::encoders::Encoders;
 use super::picture::{I420Picture, STRIPE_ROWS, Stripes};
 use super::pipeline::MaxSize;
@@ -26,8 +26,10 @@ const FRESH: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Screen {
     picture: I420Picture,
-    /// Size of the signal that `picture` was made of.
+    /// Size of the signal that `picture` was made of; the source may give it smaller.
     original: Resolution,
+    /// Size at which pictures are sent: never larger than a live picture is.
+    sent: Resolution,
     /// When `picture` was captured or drawn.
     captured_at: Instant,
     /// `picture` is what the source showed last, not a card.
@@ -55,6 +57,7 @@ impl Screen {
         let mut screen = Self {
             picture: I420Picture::new(Resolution::default()),
             original: state.resolution.unwrap_or(card::DEFAULT_SIZE),
+            sent: Resolution::default(),
             captured_at: now,
             is_live: false,
             is_torn: false,
@@ -69,6 +72,7 @@ impl Screen {
             scaled: None,
             is_scaled: false,
         };
+        screen.settle();
         screen.picture = screen.draw_card(now);
         screen
     }
@@ -100,8 +104,30 @@ impl Screen {
 
     /// Size at which pictures are sent.
     pub(super) fn size(&self) -> Resolution {
+        self.sent
+    }
+
+    /// The size that captured pictures need not exceed, if it is less than the signal's.
+    pub(super) fn wish(&self) -> Option<Resolution> {
+        Some(self.wanted()).filter(|wanted| *wanted != self.original.to_even())
+    }
+
+    /// Size at which pictures should be sent.
+    fn wanted(&self) -> Resolution {
         let size = self.sizes.size(self.original);
         Resolution::new(size.width.max(2), size.height.max(2))
+    }
+
+    /// Takes over the wanted size as soon as the picture has enough pixels for it.
+    fn settle(&mut self) {
+        let (wanted, picture) = (self.wanted(), self.picture.resolution());
+        self.sent = if !self.is_live || wanted.fits_into(picture) {
+            wanted
+        } else if self.sent.fits_into(picture) {
+            self.sent
+        } else {
+            picture
+        };
     }
 
     /// The picture to encode.
@@ -128,19 +154,27 @@ impl Screen {
         self.watchman.alert(now);
     }
 
-    /// Encoding a change took all lanes so long; true if the size changes by it.
+    /// Encoding a change took all lanes so long; true if the size changes by it at once. It grows with the next frame.
     pub(super) fn encoded(&mut self, took: Duration, now: Instant) -> bool {
-        self.is_live && self.sizes.encoded(took, self.original, now)
+        if !self.is_live || !self.sizes.encoded(took, self.original, now) {
+            return false;
+        }
+        let before = self.sent;
+        self.settle();
+        self.sent != before
     }
 
-    /// Brings the picture up to date with a frame; what changed, if anything.
+    /// Brings the picture up to date with a frame of a signal of the size `original`; what changed, if anything.
     pub(super) fn take(
         &mut self,
         pair: &FramePair<'_>,
+        original: Resolution,
         now: Instant,
     ) -> Result<Option<Change>, ConvertError> {
         let frame = &pair.current;
-        let even = frame.resolution.to_even();
+        self.set_original(if frame.resolution.fits_into(original) { original } else { frame.resolution });
+        let half = half_size(frame.format, frame.resolution).filter(|half| self.wanted().fits_into(*half));
+        let even = half.unwrap_or(frame.resolution.to_even());
         let is_same_size = self.is_live && self.picture.resolution() == even;
         if !is_same_size || self.is_torn {
             self.watchman.reset();
@@ -172,7 +206,7 @@ impl Screen {
         self.is_torn = false;
         self.is_live = true;
         self.last_live = None;
-        self.set_original(frame.resolution);
+        self.settle();
         self.set_signal(SignalState::Active, now);
         if change.is_some() {
             self.is_scaled = false;
@@ -197,6 +231,7 @@ impl Screen {
             self.is_live = false;
         }
         self.set_original(original);
+        self.settle();
         self.show_card(now);
         !is_active
     }

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use self::lanes::Lanes;
 use super::budget::Change;
 use super::capture::{Source, SourceEvent, SourceState};
-use super::demand;
 use super::encode::EncodeError;
 use super::encode::encoders::Encoders;
 use super::fanout::Fanout;
@@ -21,7 +20,7 @@ use super::quality::Work;
 use super::screen::Screen;
 use super::snapshot::{Desk, Snapshot, SnapshotError};
 use super::wake::WakeReceiver;
-use crate::video::frame::EncodedFrame;
+use crate::video::frame::{CodecSet, EncodedFrame};
 use crate::video::signal::{DisplayState, SignalState};
 
 mod lanes;
@@ -34,8 +33,8 @@ const ENCODER_RETRY: Duration = Duration::from_secs(1);
 const SECOND_CHANCE: Duration = Duration::from_secs(60);
 /// How long a first key frame waits for the first live picture before it shows a card.
 const PATIENCE: Duration = Duration::from_millis(150);
-/// A screenshot takes the next picture there is.
-const SNAPSHOT_FPS: u32 = 60;
+/// While nobody has room for a frame, one is looked at this often all the same.
+const IDLE_LOOK: Duration = Duration::from_millis(100);
 
 /// What the thread is made of.
 pub(super) struct Parts {
@@ -61,6 +60,8 @@ pub(super) struct Worker {
     hoping_since: Option<Instant>,
     /// The encoder that failed last, and when.
     failed: Option<(&'static str, Instant)>,
+    /// What watchers may change to; its encoders are checked once the first picture is there.
+    alternatives: Option<CodecSet>,
 }
 
 /// Ends every subscription when the thread ends, for whatever reason.
@@ -76,7 +77,14 @@ impl Drop for CloseOnDrop {
 impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
         let applied = parts.source.state();
-        Self { lanes: Lanes::new(parts.max_fps), parts, applied, hoping_since: None, failed: None }
+        Self {
+            lanes: Lanes::new(parts.max_fps),
+            parts,
+            applied,
+            hoping_since: None,
+            failed: None,
+            alternatives: None,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -84,7 +92,7 @@ impl Worker {
         while !self.parts.stop.load(Ordering::Acquire) {
             let now = Instant::now();
             if let Some(window) = self.meter(|meters| meters.tick(now)) {
-                self.lanes.review(window);
+                self.lanes.review(window, now);
                 let report = self.parts.source.report();
                 self.meter(|meters| meters.counts.source = report);
             }
@@ -93,14 +101,21 @@ impl Worker {
             self.seat_watchers(now);
             self.answer_late_snapshots(now);
             let snapshot_until = self.parts.desk.first_until();
-            let fps = demand::capture_fps(self.lanes.fps().chain(snapshot_until.map(|_| SNAPSHOT_FPS)));
-            self.parts.source.set_awake(fps.is_some());
-            let is_hoping = fps.is_some() && self.parts.source.state().signal == SignalState::Active;
+            let is_wanted = !self.lanes.is_empty() || snapshot_until.is_some();
+            self.parts.source.set_wish(self.parts.screen.wish());
+            self.parts.source.set_awake(is_wanted);
+            let is_hoping = is_wanted && self.parts.source.state().signal == SignalState::Active;
             self.hoping_since = is_hoping.then(|| self.hoping_since.unwrap_or(now));
-            let Some(until) = self.serve(now) else { continue };
+            let Some((until, has_room)) = self.serve(now) else { continue };
             let until = snapshot_until.map_or(until, |at| at.min(until));
             // Nobody has to wait for a lane's pace with a screenshot.
-            let not_before = if snapshot_until.is_some() { now } else { self.lanes.next_frame_at(now) };
+            let not_before = if snapshot_until.is_some() {
+                now
+            } else if has_room {
+                self.lanes.next_frame_at(now)
+            } else {
+                self.lanes.next_frame_at(now).max(now + IDLE_LOOK)
+            };
             match self.parts.source.wait(&self.parts.wake, not_before, until) {
                 SourceEvent::Frame => self.take_frame(),
                 SourceEvent::State | SourceEvent::Nothing => {}
@@ -114,20 +129,23 @@ impl Worker {
         if !self.lanes.arrange(fanout, encoders, screen.size(), now) {
             return;
         }
+        self.alternatives =
+            Some(fanout.requests().iter().flat_map(|(_, wish)| wish.decodes.iter()).collect());
         let lanes = self.lanes.stats();
         self.meter(|meters| meters.set_lanes(lanes));
         self.show();
     }
 
-    /// Does the most urgent thing that the lanes need now. `None` if it did; else until when there is nothing to do.
-    fn serve(&mut self, now: Instant) -> Option<Instant> {
+    /// Does the most urgent thing that the lanes need now. `None` if it did; else until when there is nothing to do, and
+    /// whether anybody has room for a new picture.
+    fn serve(&mut self, now: Instant) -> Option<(Instant, bool)> {
         let latest = now + LONGEST_WAIT;
         if self.lanes.is_empty() {
-            return Some(latest);
+            return Some((latest, true));
         }
         let patience = self.hoping_since.map_or(now, |since| since + PATIENCE);
         if !self.parts.screen.is_live() && now < patience {
-            return Some(patience);
+            return Some((patience, true));
         }
         let mut until = latest;
         if let Some(redraw_at) = self.parts.screen.redraw_at() {
@@ -140,8 +158,11 @@ impl Worker {
         }
         // Whoever is late longest comes first, so that slow encodes of one lane do not starve another.
         let mut first: Option<(usize, Work, Instant)> = None;
+        let mut has_room = false;
         for (index, lane) in self.lanes.iter().enumerate() {
-            match lane.due(self.parts.fanout.need(lane.id, now), now) {
+            let need = self.parts.fanout.need(lane.id, now);
+            has_room |= need.has_room || need.is_keyframe_due || need.keyframe_due_at.is_some();
+            match lane.due(need, now) {
                 Due::Now(work, since) if first.is_none_or(|(.., other)| since < other) => {
                     first = Some((index, work, since));
                 }
@@ -149,7 +170,7 @@ impl Worker {
                 Due::At(at) => until = until.min(at),
             }
         }
-        let Some((index, work, _)) = first else { return Some(until) };
+        let Some((index, work, _)) = first else { return Some((until, has_room)) };
         if matches!(work, Work::Key | Work::CatchUp) {
             self.parts.screen.alert(now);
         }
@@ -185,9 +206,13 @@ impl Worker {
         }
         fanout.publish(lane.id, &frame, now);
         lane.sent(&made, start, now);
+        if !frame.is_keyframe
+            && let Some(codecs) = self.alternatives.take()
+        {
+            encoders.prove_soon(codecs);
+        }
         self.lanes.worked(now - start);
-        if matches!(made.work, Work::Delta(_)) && self.parts.screen.encoded(self.lanes.cost(), now) {
-            tracing::info!(size = %self.parts.screen.size(), "pictures are sent at another size");
+        if matches!(made.work, Work::Delta(_)) && self.parts.screen.encoded(self.lanes.cost(now), now) {
             self.lanes.mark(Change::Large);
             self.show();
         }
@@ -223,17 +248,16 @@ impl Worker {
     /// Brings the picture up to date with the source's newest frame.
     fn take_frame(&mut self) {
         let Parts { source, screen, desk, .. } = &mut self.parts;
+        let original = source.state().resolution;
         let Some(pair) = source.frame() else { return };
-        let waiting = desk.take();
-        if !waiting.is_empty() {
-            let snapshot = Snapshot::of(&pair.current);
-            for waiting in waiting {
-                // A frame that cannot be converted is no picture; the next one may be.
-                waiting.answer(snapshot.clone().map_err(|_| SnapshotError::TimedOut));
-            }
+        // A frame that cannot be converted is no picture; the next one may be.
+        if desk.first_until().is_some()
+            && let Ok(snapshot) = Snapshot::of(&pair.current)
+        {
+            desk.take().into_iter().for_each(|waiting| waiting.answer(Ok(snapshot.clone())));
         }
         let captured_at = pair.current.captured_at;
-        let result = screen.take(&pair, Instant::now());
+        let result = screen.take(&pair, original.unwrap_or(pair.current.resolution), Instant::now());
         let after = captured_at.elapsed();
         let is_changed = matches!(result, Ok(Some(_)));
         self.meter(|meters| meters.captured(is_changed, after));
@@ -302,7 +326,13 @@ impl Worker {
 
     fn show(&self) {
         let shown = self.parts.screen.display_state(&self.parts.encoders);
-        self.parts.display.send_if_modified(|state| std::mem::replace(state, shown) != shown);
+        self.parts.display.send_if_modified(|state| {
+            let before = std::mem::replace(state, shown);
+            if before.resolution != shown.resolution {
+                tracing::info!(size = %shown.resolution, captured = %shown.original_resolution, "pictures are sent at another size");
+            }
+            before != shown
+        });
     }
 
     fn meter<T>(&self, change: impl FnOnce(&mut Meters) -> T) -> T {

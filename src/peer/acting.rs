@@ -37,7 +37,7 @@ impl Peer {
         let is_understood = match union {
             Union::KeyEvent(event) => {
                 self.pointer.end_pinch(&mut self.hands);
-                self.keys.handle(event, &mut self.hands)
+                self.handle_key(event)
             }
             Union::MouseEvent(event) => {
                 let ground = Ground {

@@ -27,16 +27,6 @@ const MUTE: ConsumerUsage = ConsumerUsage(0xE2);
 const VOLUME_UP: ConsumerUsage = ConsumerUsage(0xE9);
 const VOLUME_DOWN: ConsumerUsage = ConsumerUsage(0xEA);
 
-/// The media key that stands for a keyboard-page volume usage, which many systems ignore.
-pub fn consumer_of(usage: KeyUsage) -> Option<ConsumerUsage> {
-    match usage {
-        KeyUsage::MUTE => Some(MUTE),
-        KeyUsage::VOLUME_UP => Some(VOLUME_UP),
-        KeyUsage::VOLUME_DOWN => Some(VOLUME_DOWN),
-        _ => None,
-    }
-}
-
 /// The modifier that a named key is.
 pub fn modifier_of(key: ControlKey) -> Option<KeyUsage> {
     match named(key) {

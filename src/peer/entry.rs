@@ -75,7 +75,7 @@ impl Peer {
         let platform = &request.my_platform;
         let draws = login::draws_pointer(self.settings.local_pointer, platform, self.latency.is_slow());
         self.displays.is_cursor_embedded = !draws;
-        self.keys = Keys::new(self.settings.announce, self.settings.os, platform);
+        self.keys = Keys::new(&self.settings, platform);
         self.video = Video::new(self.displays.len(), request.video_ack_required, now);
         self.state = State::Open;
         let encoding = self.announce_codecs();

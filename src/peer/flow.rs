@@ -34,7 +34,7 @@ const BLIND_AFTER: Duration = Duration::from_secs(3);
 const BLIND_BACKLOG: usize = 8 * 1024;
 /// A silent line gets one picture in this time, so that no lost echo freezes a picture for ever.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// Longest time that pictures wait for that measurement, and what sound may still be on its way then, in bytes.
+/// Longest time that pictures wait for that measurement, and how many bytes of them may still be on their way then.
 const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 const DRAINED: u64 = 1500;
 /// Round trips this close to the shortest confirm it.
@@ -63,8 +63,10 @@ pub struct Flow {
     acked_sent_at: Instant,
     marked: u64,
     marked_at: Instant,
-    /// Bytes that need an acknowledgement soon: pictures, sound, files.
+    /// Bytes that need an acknowledgement soon: pictures, files.
     has_unmarked: bool,
+    /// Everything up to the last of those. Sound goes on all the time, and is never waited for.
+    sent_awaited: u64,
     shortest: Option<(Duration, Instant)>,
     /// A bare ping on an empty line measures the shortest round trip anew.
     probe: Probe,
@@ -99,6 +101,7 @@ impl Flow {
             marked: 0,
             marked_at: now,
             has_unmarked: false,
+            sent_awaited: 0,
             shortest: None,
             probe: Probe::Idle,
             rates: VecDeque::new(),
@@ -125,6 +128,15 @@ impl Flow {
     /// Whether the newest echo shows that the line carries no more than it does.
     pub fn is_limiting(&self) -> bool {
         self.is_limiting
+    }
+
+    /// How long what is on its way keeps what follows it, beyond the shortest round trip.
+    pub fn own_wait(&self) -> Duration {
+        let (Some(rate), Some((shortest, _))) = (self.rate(), self.shortest) else { return Duration::ZERO };
+        // The rate of a line that carries little is no measure of it.
+        let bytes = if self.in_flight() > LEAST_WINDOW { self.in_flight() as f64 } else { 0.0 };
+        Duration::from_secs_f64((bytes / rate.max(1.0)).min(LONGEST_DRAIN.as_secs_f64()))
+            .saturating_sub(shortest)
     }
 
     /// Everything handed out so far, in bytes.
@@ -177,6 +189,7 @@ impl Flow {
         self.has_unmarked |= wants_mark;
         if wants_mark {
             self.tried_at = now;
+            self.sent_awaited = self.sent;
         }
     }
 
@@ -193,7 +206,7 @@ impl Flow {
     }
 
     fn is_drained(&self) -> bool {
-        matches!(self.probe, Probe::Draining(_)) && self.in_flight() <= DRAINED
+        matches!(self.probe, Probe::Draining(_)) && self.sent_awaited <= self.acked + DRAINED
     }
 
     /// A ping goes out.

@@ -29,11 +29,14 @@ const DENIED: [Permission; 6] = [
 pub fn opening(salt: &str, challenge: &str, has_sound: bool) -> Vec<Vec<u8>> {
     let hash = hbb::Hash { salt: salt.to_owned(), challenge: challenge.to_owned() };
     let is_denied = |permission: &&Permission| !(has_sound && **permission == Permission::Audio);
-    let denied = DENIED.iter().filter(is_denied).map(|permission| {
-        let info = hbb::PermissionInfo { permission: (*permission).into(), enabled: false };
-        encode_misc(hbb::misc::Union::PermissionInfo(info))
-    });
+    let denied = DENIED.iter().filter(is_denied).map(|denied| permission(*denied, false));
     std::iter::once(encode_message(Union::Hash(hash))).chain(denied).collect()
+}
+
+/// Says whether the controller may do something.
+pub fn permission(permission: Permission, enabled: bool) -> Vec<u8> {
+    let info = hbb::PermissionInfo { permission: permission.into(), enabled };
+    encode_misc(hbb::misc::Union::PermissionInfo(info))
 }
 
 /// Wraps one arm of `Misc`.
@@ -117,6 +120,7 @@ pub fn welcome(settings: &PeerSettings, displays: &Displays, encoding: hbb::Supp
     let (platform, sas_enabled) = match settings.announce {
         AnnouncedPlatform::Windows => ("Windows", true),
         AnnouncedPlatform::Linux => ("Linux", false),
+        AnnouncedPlatform::MacOs => ("Mac OS", true),
     };
     let username = if settings.username.is_empty() { "kvmdesk" } else { &settings.username };
     let info = hbb::PeerInfo {

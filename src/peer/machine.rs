@@ -18,6 +18,7 @@ use crate::wire::message::{decode_message, encode_message, hbb};
 use hbb::message::Union;
 
 use super::displays::Displays;
+use super::evenness::Evenness;
 use super::flow::Flow;
 use super::hands::Hands;
 use super::handshake::Handshake;
@@ -75,6 +76,7 @@ pub struct Peer {
     pub(super) requested: Option<VideoRequest>,
     pub(super) video: Video,
     pub(super) latency: Latency,
+    pub(super) evenness: Evenness,
     pub(super) flow: Flow,
     pub(super) pace: Pace,
     /// Bytes that wait in front of the line.
@@ -114,7 +116,7 @@ impl Peer {
         Self::with_sound(settings, opening, controller, displays, vec![], now, seed)
     }
 
-    /// As [`Peer::new`]; `sound` says for each display whether sound comes with its picture.
+    /// As [`Peer::new`]; `sound` says for each display whether sound comes with its picture now.
     pub fn with_sound(
         settings: PeerSettings,
         opening: Opening,
@@ -133,7 +135,7 @@ impl Peer {
             &mut seed,
         );
         let mut peer = Self {
-            keys: Keys::new(settings.announce, settings.os, ""),
+            keys: Keys::new(&settings, ""),
             challenge: seed.next_text(CHALLENGE_LEN),
             login_by: now + LOGIN_LIMIT,
             settings,
@@ -148,6 +150,7 @@ impl Peer {
             requested: None,
             video: Video::new(count, false, now),
             latency: Latency::new(now),
+            evenness: Evenness::default(),
             flow: Flow::new(now),
             pace: Pace::new(now),
             backlog: 0,
@@ -194,11 +197,19 @@ impl Peer {
             Input::Display { index, state } => self.handle_display(index, state, now),
             Input::Frame { index, frame } => self.handle_frame(index, frame, now),
             Input::HidNotice(text) => self.handle_notice(text),
+            Input::Remark(text) if matches!(self.state, State::Open) => {
+                self.transmit(texts::notice(texts::HID_TITLE, text.to_owned()));
+            }
+            Input::Remark(_) => {}
             Input::Hold(hold) => self.handle_hold(hold),
             Input::Backlog(bytes) => self.backlog = bytes,
             Input::Sound(packet) => self.handle_sound(packet),
+            Input::SoundThere { index, is_there } => self.handle_sound_there(index, is_there),
             Input::Screenshot { sid, png } => self.handle_screenshot(sid, png),
-            Input::VideoLost => (0..self.displays.len()).for_each(|i| self.video.lost(i, now)),
+            Input::VideoLost => {
+                self.tally.dropped.line_full += 1;
+                (0..self.displays.len()).for_each(|i| self.video.lost(i, now));
+            }
             Input::End(text) => {
                 if !text.is_empty() {
                     self.transmit(login::encode_misc(hbb::misc::Union::CloseReason(text.to_owned())));
@@ -239,6 +250,9 @@ impl Peer {
                 }
                 if self.hands.holds_anything() {
                     earlier(self.latency.last_received() + HOLD_LIMIT, "held keys go up");
+                }
+                if let Some(at) = self.proof_at() {
+                    earlier(at, "a held key is proven or goes up");
                 }
             }
         }
@@ -302,6 +316,7 @@ impl Peer {
 
     fn handle_echo(&mut self, now: Instant) {
         let Some(echo) = self.latency.echo(now) else { return self.ignore("an echo without a ping") };
+        self.evenness.echoed(now);
         self.is_pointer_awake |= echo.is_marker;
         self.flow.echoed(echo.mark, now);
         if self.pace.update(&self.flow, now) {
@@ -343,12 +358,15 @@ impl Peer {
         if matches!(self.state, State::Open) {
             self.video.handle_timeout(now);
             if self.hands.holds_anything() && self.latency.last_received() + HOLD_LIMIT <= now {
-                self.let_go();
+                self.hands.release_for_silence();
+                self.pointer.reset();
             }
+            self.prove_held_keys(now);
         }
     }
 
     pub(super) fn ping(&mut self, is_marker: bool, now: Instant) {
+        self.evenness.sent(self.flow.own_wait(), now);
         let mark = self.flow.mark(now);
         let ping = self.latency.ping(is_marker, mark, now);
         self.out.push_back(Output::Transmit(Bytes::from(encode_message(Union::TestDelay(ping)))));

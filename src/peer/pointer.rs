@@ -84,7 +84,7 @@ impl Pointer {
             3 => wheel(event.x, event.y, &listed, hands),
             4 => {
                 let unit = match announce {
-                    AnnouncedPlatform::Windows => UNITS_A_NOTCH,
+                    AnnouncedPlatform::Windows | AnnouncedPlatform::MacOs => UNITS_A_NOTCH,
                     AnnouncedPlatform::Linux => 1,
                 };
                 let limit = MOST_NOTCHES * unit;

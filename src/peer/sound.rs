@@ -1,5 +1,6 @@
 //! Sound to the controller: the format before the first packet and again only when it changes, nothing while the
 //! controller wants none, and nothing on a line that is too slow for it beside picture and input (reference: session 4).
+//! Whether there is any is told as a permission (reference: session 2.9), again when that changes.
 
 use bytes::Bytes;
 
@@ -26,7 +27,7 @@ pub struct Sound {
 }
 
 impl Sound {
-    /// `sources` says for each display whether sound comes with its picture.
+    /// `sources` says for each display whether sound comes with its picture now.
     pub fn new(sources: Vec<bool>) -> Self {
         Self { sources, announced: None, wanted: None, is_yielding: false }
     }
@@ -66,6 +67,19 @@ impl Peer {
             self.sound.wanted = wanted;
             self.event(Event::SoundWanted(wanted));
         }
+    }
+
+    /// There is a sound device with a display now, or none any more: the app is told if it makes a difference to it.
+    pub(super) fn handle_sound_there(&mut self, index: usize, is_there: bool) {
+        let had_any = self.sound.is_there();
+        let Some(source) = self.sound.sources.get_mut(index) else { return };
+        *source = is_there;
+        let has_any = self.sound.is_there();
+        // Who has not been told yet will be told what is true then.
+        if has_any != had_any && !matches!(self.state, State::Handshake(_)) {
+            self.transmit(login::permission(hbb::permission_info::Permission::Audio, has_any));
+        }
+        self.update_sound();
     }
 
     pub(super) fn handle_sound(&mut self, packet: EncodedAudio) {

@@ -8,6 +8,7 @@ use crate::audio::format::EncodedAudio;
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::seal::SessionKey;
 use crate::input::event::InputEvent;
+use crate::input::layout::Layout;
 use crate::video::frame::EncodedFrame;
 use crate::video::request::VideoRequest;
 use crate::video::signal::DisplayState;
@@ -38,6 +39,9 @@ pub enum AnnouncedPlatform {
     Windows,
     /// `Linux`: evdev + 8 in Map mode.
     Linux,
+    /// `Mac OS` with `sas_enabled`: macOS' virtual key codes in Map mode, which lack PrintScreen, Scroll Lock, Pause
+    /// and F21 to F24.
+    MacOs,
 }
 
 /// The operating system of the computer behind us: decides how the screen is locked.
@@ -64,6 +68,28 @@ pub enum LocalPointer {
     Off,
 }
 
+/// Whether keys that type are clicked instead of held, because a late release would repeat them on the target
+/// (`keyboard.bad-link`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BadLink {
+    /// While the line is measured to be uneven.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How a controller's keys are read.
+#[derive(Debug, Clone, Default)]
+pub struct KeyboardSettings {
+    /// The target's layout: where the keys of shortcuts are that come as characters.
+    pub layout: Layout,
+    /// What to do on an uneven line.
+    pub bad_link: BadLink,
+}
+
 /// What one session is run with.
 #[derive(Debug, Clone)]
 pub struct PeerSettings {
@@ -87,6 +113,8 @@ pub struct PeerSettings {
     pub username: String,
     /// Local pointer choice.
     pub local_pointer: LocalPointer,
+    /// Keys.
+    pub keyboard: KeyboardSettings,
 }
 
 /// What a [`Peer`](super::machine::Peer) is fed.
@@ -112,12 +140,21 @@ pub enum Input<'a> {
     },
     /// The HID side lost or regained the target; the text is shown to the user once a change.
     HidNotice(&'a str),
+    /// Something that the user is to know now, each time.
+    Remark(&'a str),
     /// Whether this controller's hands act, or another one's.
     Hold(&'a Hold),
     /// Bytes waiting to go out, in bytes: the measure of a slow line.
     Backlog(usize),
     /// A packet of the sound that was asked for.
     Sound(EncodedAudio),
+    /// A display's sound device came or went.
+    SoundThere {
+        /// Display index, from 0.
+        index: usize,
+        /// Whether there is sound with its picture now.
+        is_there: bool,
+    },
     /// The answer to [`Event::ScreenshotWanted`].
     Screenshot {
         /// As it was asked for.

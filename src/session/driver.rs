@@ -14,7 +14,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::audio::format::EncodedAudio;
 use crate::crypto::seed::Seed;
+use crate::hid::queue::MAX_TEXT;
 use crate::hid::writer::{HidHandle, HidHealth, HidWriter};
+use crate::input::event::InputEvent;
 use crate::media::audio::{AudioHandle, AudioSubscription};
 use crate::media::pipeline::VideoHandle;
 use crate::net::stream::{Arrival, MessageReader, MessageWriter, Route};
@@ -35,6 +37,8 @@ use super::wait::{boxed, changed, first, stopped};
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 /// Sound that waited so long is not sent: late sound stays late (reference: session 4).
 const LATE_SOUND: Duration = Duration::from_secs(1);
+/// Between two remarks that input was refused.
+const REMARK_EVERY: Duration = Duration::from_secs(10);
 /// Between two tellings of [`SessionHost::stats`].
 const STATS_EVERY: Duration = Duration::from_secs(1);
 
@@ -88,7 +92,8 @@ pub async fn run(
         (Route::Punched | Route::Relayed, false) => Opening::Insecure,
     };
     let mut states: Vec<_> = displays.iter().map(|d| d.video.state()).collect();
-    let mut healths: Vec<_> = displays.iter().map(|d| d.health.clone()).collect();
+    // All displays are one computer's, with the same hands.
+    let mut healths: Vec<_> = displays.iter().take(1).map(|d| d.health.clone()).collect();
     let seen: Vec<_> = states.iter_mut().map(|s| *s.borrow_and_update()).collect();
     let screens = seen.iter().map(|s| s.original_resolution).collect();
     let (mut reader, writer) = arrival.stream.split();
@@ -97,7 +102,10 @@ pub async fn run(
     let (end_sender, mut end) = watch::channel(None);
     let (hold_sender, mut hold) = watch::channel(Hold::Mine);
     let now = Instant::now();
-    let sound = displays.iter().map(|d| d.audio.is_some()).collect();
+    let mut presences: Vec<_> =
+        displays.iter().map(|d| d.audio.as_ref().map(AudioHandle::presence)).collect();
+    let is_there = |presence: &mut watch::Receiver<bool>| *presence.borrow_and_update();
+    let sound = presences.iter_mut().map(|presence| presence.as_mut().is_some_and(is_there)).collect();
     let controller = arrival.controller;
     let mut drive = Drive {
         session,
@@ -116,6 +124,7 @@ pub async fn run(
         told_screen: None,
         meter: Meter::new(now),
         stats_at: None,
+        remarked_at: None,
     };
     for index in 0..healths.len() {
         drive.notice(index, &mut healths);
@@ -141,6 +150,9 @@ pub async fn run(
                 Happened::Health(index)
             }
             packet = next_sound(&mut drive.sound) => Happened::Sound(packet),
+            (index, _) = first(presences.iter_mut().enumerate().filter_map(|(index, presence)| {
+                Some((index, boxed(changed(presence.as_mut()?))))
+            })) => Happened::SoundThere(index),
             shot = next_shot(&mut drive.shots) => Happened::Shot(shot),
             () = drive.outbox.drained() => Happened::Drained,
             () = tokio::time::sleep_until(at.into()) => Happened::Due,
@@ -159,7 +171,7 @@ pub async fn run(
             }
             Happened::WriterGone(Err(error)) => break drive.cut(reason_of(&error), &mut reader),
             Happened::Frame(index, Some(frame)) => drive.feed(Input::Frame { index, frame }),
-            // The pipeline is gone, so the agent stops or rebuilds it: the controller should come back.
+            // The pipeline is gone, and the agent ends with it: the controller should come back.
             Happened::Frame(_, None) => drive.feed(Input::End("")),
             Happened::State(index) => {
                 if let Some(state) = states.get_mut(index).map(|s| *s.borrow_and_update()) {
@@ -170,6 +182,12 @@ pub async fn run(
             Happened::Health(index) => drive.notice(index, &mut healths),
             Happened::Sound(Some(packet)) => drive.feed(Input::Sound(packet)),
             Happened::Sound(None) => drive.sound = None,
+            Happened::SoundThere(index) => {
+                if let Some(Some(presence)) = presences.get_mut(index) {
+                    let is_there = *presence.borrow_and_update();
+                    drive.feed(Input::SoundThere { index, is_there });
+                }
+            }
             Happened::Shot(Shot { sid, png }) => drive.feed(Input::Screenshot { sid: &sid, png }),
             Happened::Drained => {}
             Happened::Due => {
@@ -217,6 +235,8 @@ enum Happened {
     State(usize),
     Health(usize),
     Sound(Option<EncodedAudio>),
+    /// A display's sound device came or went.
+    SoundThere(usize),
     Shot(Shot),
     /// Nothing waits to go out any more.
     Drained,
@@ -244,6 +264,7 @@ struct Drive {
     told_screen: Option<Resolution>,
     meter: Meter,
     stats_at: Option<Instant>,
+    remarked_at: Option<Instant>,
 }
 
 impl Drive {
@@ -251,7 +272,7 @@ impl Drive {
         self.peer.handle_input(input, Instant::now());
     }
 
-    /// Shows the first display's trouble with its hands; the peer shows each text once.
+    /// Shows the trouble with the hands; the peer shows each text once.
     fn notice(&mut self, index: usize, healths: &mut [watch::Receiver<HidHealth>]) {
         if let Some(health) = healths.get_mut(index) {
             let notice = health.borrow_and_update().notice.clone();
@@ -311,6 +332,25 @@ impl Drive {
         }
     }
 
+    /// Tells the user that a text or keys were refused, not too often.
+    fn tell_refused(&mut self, is_text: bool) {
+        let now = Instant::now();
+        if self.remarked_at.is_some_and(|at| now < at + REMARK_EVERY) {
+            return;
+        }
+        self.remarked_at = Some(now);
+        let text = if is_text {
+            format!(
+                "A text was not typed: at most {} KiB can wait to be typed. Send it in parts, each when the one before \
+                 is typed.",
+                MAX_TEXT / 1024
+            )
+        } else {
+            "Keys came faster than the computer takes them: some were left out.".to_owned()
+        };
+        self.feed(Input::Remark(&text));
+    }
+
     /// Tells the house what this session does, once a second.
     fn tell_stats(&mut self) {
         let now = Instant::now();
@@ -365,8 +405,13 @@ impl Drive {
                     handle.set_screen(screen.width, screen.height);
                 }
                 self.host.noticed(self.session, &event);
+                let (is_text, is_key) = (matches!(event, InputEvent::Text(_)), event.is_of_keyboard());
                 if let Err(error) = handle.send(event) {
                     tracing::debug!(session = self.session, %error, "input discarded");
+                    // What is refused of the pointer is made good by the next of it.
+                    if is_key {
+                        self.tell_refused(is_text);
+                    }
                 }
             }
             Event::Claim(claim) => {

@@ -15,6 +15,11 @@ impl Resolution {
         Self { width, height }
     }
 
+    /// Whether it is at most as wide and as high as another.
+    pub fn fits_into(self, other: Self) -> bool {
+        self.width <= other.width && self.height <= other.height
+    }
+
     /// The size cut down to even numbers, as 4:2:0 pictures need it.
     pub fn to_even(self) -> Self {
         Self { width: self.width & !1, height: self.height & !1 }

@@ -101,6 +101,11 @@ fn events_for_linux() {
     play("controller-events-linux", AnnouncedPlatform::Linux);
 }
 
+#[test]
+fn events_for_mac_os() {
+    play("controller-events-macos", AnnouncedPlatform::MacOs);
+}
+
 /// A phone's keyboard and key bar (reference: session 6.9): characters without Shift, chords as lists, text in one.
 #[test]
 fn a_scripted_phone() {

@@ -11,7 +11,8 @@ use kvmdesk::crypto::seed::Seed;
 use kvmdesk::input::event::InputEvent;
 use kvmdesk::peer::gate::Gate;
 use kvmdesk::peer::machine::{
-    AnnouncedPlatform, CloseReason, Event, Input, LocalPointer, Opening, Output, Peer, PeerSettings, TargetOs,
+    AnnouncedPlatform, CloseReason, Event, Input, KeyboardSettings, LocalPointer, Opening, Output, Peer,
+    PeerSettings, TargetOs,
 };
 use kvmdesk::video::format::Resolution;
 use kvmdesk::video::frame::{Codec, CodecSet, EncodedFrame};
@@ -71,6 +72,7 @@ impl Replay {
             hostname: "desk".into(),
             username: "kvm".into(),
             local_pointer: LocalPointer::Auto,
+            keyboard: KeyboardSettings::default(),
         };
         let controller = "10.77.0.3:42411".parse().unwrap();
         let peer = Peer::new(settings, opening, controller, vec![state], now, Seed::from_bytes([6; 32]));

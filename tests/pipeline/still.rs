@@ -8,11 +8,11 @@ use kvmdesk::media::snapshot::SnapshotError;
 use super::fakes::{AsCandidate, Fake};
 use super::*;
 
-fn only(fake: &Arc<Fake>) -> Arc<Encoders> {
+pub fn only(fake: &Arc<Fake>) -> Arc<Encoders> {
     Encoders::of(vec![Arc::new(AsCandidate(fake.clone())) as Arc<dyn Candidate>])
 }
 
-fn vp9_wish() -> VideoRequest {
+pub fn vp9_wish() -> VideoRequest {
     VideoRequest { decodes: CodecSet::of(&[Codec::Vp9]), ..wish() }
 }
 

@@ -203,6 +203,8 @@ async fn done(task: JoinHandle<CloseReason>) -> CloseReason {
 }
 
 const UP: &str = "0000000000000000";
+/// A key that is held on any line.
+const RIGHT: u32 = 57421;
 
 fn is_key_frame(union: &Union) -> Option<bool> {
     match union {
@@ -218,9 +220,9 @@ async fn pictures_come_and_keys_go() {
     let mut bench = Bench::open(1 << 20).await;
     let first = bench.until(|u| is_key_frame(u).is_some()).await;
     assert_eq!(is_key_frame(&first), Some(true), "the first frame is a key frame");
-    bench.key(28, true).await;
-    bench.keyboard("0000280000000000").await;
-    bench.key(28, false).await;
+    bench.key(RIGHT, true).await;
+    bench.keyboard("00004f0000000000").await;
+    bench.key(RIGHT, false).await;
     bench.keyboard(UP).await;
     bench.send(Union::Misc(hbb::Misc { union: Some(Misc::RefreshVideoDisplay(0)) })).await;
     bench.until(|u| is_key_frame(u) == Some(true)).await;
@@ -282,9 +284,9 @@ async fn a_line_that_takes_nothing_does_not_stop_the_keys() {
     let start = Instant::now();
     let mut typed = 0;
     while start.elapsed() < Duration::from_millis(1500) || typed < 20 {
-        bench.key(28, true).await;
-        bench.keyboard("0000280000000000").await;
-        bench.key(28, false).await;
+        bench.key(RIGHT, true).await;
+        bench.keyboard("00004f0000000000").await;
+        bench.key(RIGHT, false).await;
         bench.keyboard(UP).await;
         typed += 1;
     }
@@ -300,8 +302,25 @@ async fn a_line_that_takes_nothing_does_not_stop_the_keys() {
 async fn bytes_that_do_not_open_end_it() {
     let mut bench = Bench::open(1 << 20).await;
     bench.writer.seal(SessionKey::from_bytes([8; 32]));
-    bench.key(28, true).await;
+    bench.key(RIGHT, true).await;
     let reason = done(bench.task).await;
     assert!(matches!(reason, CloseReason::PeerMisbehaved(_)), "{reason:?}");
     assert!(bench.reports.of(HidDevice::Keyboard).iter().all(|r| r == UP), "nothing of it was typed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_too_long_is_refused_in_words() {
+    let mut bench = Bench::open(1 << 20).await;
+    let text = |seq: String| {
+        let union = Some(hbb::key_event::Union::Seq(seq));
+        Union::KeyEvent(hbb::KeyEvent { union, ..Default::default() })
+    };
+    bench.send(text("x".repeat(300_000))).await;
+    let told = bench.until(|u| matches!(u, Union::MessageBox(_))).await;
+    assert!(
+        matches!(told, Union::MessageBox(b) if b.text.contains("256 KiB") && b.text.contains("not typed"))
+    );
+    bench.send(text("x".into())).await;
+    bench.keyboard(UP).await;
+    assert_eq!(bench.reports.of(HidDevice::Keyboard), ["00001b0000000000", UP]);
 }

@@ -151,25 +151,77 @@ fn a_pinch_on_a_track_pad_turns_the_wheel_with_control() {
 
 #[test]
 fn a_dead_line_lets_go_after_two_seconds() {
+    let (shift, right) = (42, 57421);
     let mut rig = Rig::watching();
-    rig.map(42, true);
-    rig.map(28, true);
+    rig.map(shift, true);
+    rig.map(right, true);
     rig.seconds(60);
     assert_eq!(rig.take_hands().len(), 2, "echoes are bytes: keys may be held for long");
     rig.echoes = false;
-    rig.map(28, true);
+    rig.map(right, true);
     rig.pass(Duration::from_millis(1999));
     assert!(rig.take_hands().is_empty());
     rig.pass(Duration::from_millis(1));
     assert_eq!(rig.take_hands(), [InputEvent::ReleaseAll]);
-    rig.map(28, true);
-    assert_eq!(rig.take_hands(), [down(K::RETURN_ENTER)], "a later repeat presses again");
-    rig.map(42, false);
-    rig.map(28, false);
-    assert_eq!(rig.take_hands(), [up(K::RETURN_ENTER)]);
+    rig.map(right, true);
+    assert_eq!(
+        rig.take_hands(),
+        [down(K::LEFT_SHIFT), down(K::RIGHT_ARROW)],
+        "a later repeat presses again, with the modifier that was not let go"
+    );
+    rig.map(shift, false);
+    rig.map(right, false);
+    assert_eq!(rig.take_hands(), [up(K::LEFT_SHIFT), up(K::RIGHT_ARROW)]);
     rig.mouse(9, 0, 0);
     rig.seconds(2);
     assert_eq!(rig.take_hands().last(), Some(&InputEvent::ReleaseAll), "buttons too");
+}
+
+/// A key that types is lifted before the computer repeats it, and its repeats are clicks until it is let go.
+#[test]
+fn a_key_that_types_is_held_only_while_the_line_is_proven() {
+    let enter = 28;
+    let mut rig = Rig::watching();
+    rig.seconds(20);
+    rig.seen.clear();
+    rig.map(enter, true);
+    rig.seconds(60);
+    assert_eq!(rig.take_hands(), [down(K::RETURN_ENTER)]);
+    let pings = rig.take_seen().iter().filter(|m| matches!(m, Union::TestDelay(_))).count();
+    assert!((2300..=2500).contains(&pings), "{pings} pings in 60 s: one each 25 ms, and the usual");
+    rig.map(enter, false);
+    rig.take_hands();
+    rig.seconds(1);
+    rig.echoes = false;
+    rig.map(enter, true);
+    rig.pass(Duration::from_millis(99));
+    assert_eq!(rig.take_hands(), [down(K::RETURN_ENTER)]);
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.take_hands(), [up(K::RETURN_ENTER)], "before any computer repeats it");
+    rig.map(enter, true);
+    assert_eq!(rig.take_hands(), [tap(K::RETURN_ENTER, &[])]);
+    rig.map(enter, false);
+    rig.seconds(10);
+    assert_eq!(rig.take_hands(), []);
+}
+
+#[test]
+fn a_key_is_held_or_clicked_as_the_settings_say() {
+    for (bad_link, echoes, want) in [
+        (BadLink::On, true, vec![tap(K::RETURN_ENTER, &[])]),
+        (BadLink::Off, false, vec![down(K::RETURN_ENTER)]),
+    ] {
+        let keyboard = KeyboardSettings { bad_link, ..KeyboardSettings::default() };
+        let mut rig = Rig::sealed_with(PeerSettings { keyboard, ..settings() });
+        let request = rig.login(PASSWORD);
+        rig.send(Union::LoginRequest(request));
+        rig.seconds(3);
+        rig.echoes = echoes;
+        rig.pass(Duration::from_millis(500));
+        rig.map(28, true);
+        rig.pass(Duration::from_millis(500));
+        assert_eq!(rig.take_hands(), want, "{bad_link:?}");
+    }
 }
 
 #[test]
@@ -198,6 +250,25 @@ fn everything_goes_up_at_the_end_and_the_screen_locks_if_wished() {
     rig.send_misc(Misc::CloseReason(String::new()));
     assert_eq!(rig.take_hands(), [InputEvent::ReleaseAll, tap(K::L, &[K::LEFT_GUI])]);
     assert_eq!(rig.closed, Some(CloseReason::LeftByController(String::new())));
+}
+
+#[test]
+fn a_remark_is_told_each_time_and_only_to_who_is_in() {
+    let mut rig = Rig::sealed();
+    rig.input(Input::Remark("not yet"));
+    let request = rig.login(PASSWORD);
+    rig.send(Union::LoginRequest(request));
+    rig.input(Input::Remark("again"));
+    rig.input(Input::Remark("again"));
+    let told: Vec<_> = rig
+        .take_seen()
+        .into_iter()
+        .filter_map(|m| match m {
+            Union::MessageBox(notice) => Some((notice.title, notice.text)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, vec![("Keyboard and mouse".to_owned(), "again".to_owned()); 2]);
 }
 
 fn permissions(rig: &mut Rig) -> Vec<(i32, bool)> {

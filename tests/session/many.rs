@@ -371,6 +371,35 @@ async fn sound_goes_through_and_its_source_sleeps_unheard() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_card_that_appears_in_mid_session_is_told_and_heard() {
+    let (pipeline, _card) = pipeline(counting().0);
+    let (sound, heard) = audio::channel();
+    sound.tell_presence(false);
+    let display = Display { audio: Some(heard), ..display(&pipeline) };
+    let mut app = App::open(1, vec![display], Arc::default(), &[Codec::H264]).await;
+    let told = |app: &App| {
+        let of = app.messages.iter().filter_map(|m| match m {
+            Union::Misc(hbb::Misc { union: Some(Misc::PermissionInfo(info)) }) => Some(info),
+            _ => None,
+        });
+        let of_sound = of.filter(|info| info.permission() == hbb::permission_info::Permission::Audio);
+        of_sound.map(|info| info.enabled).collect::<Vec<_>>()
+    };
+    app.until(|app| !app.frames.is_empty()).await;
+    let before = told(&app);
+    assert_eq!((before.contains(&true), sound.listeners(), sound.is_watched()), (false, 0, true));
+    sound.tell_presence(true);
+    app.until(|app| told(app).ends_with(&[true])).await;
+    let start = Instant::now();
+    while sound.listeners() == 0 {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    sound.tell_presence(false);
+    app.until(|app| told(app).ends_with(&[false])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_screenshot_is_a_png_or_a_sentence() {
     let (pipeline, _card) = pipeline(counting().0);
     let mut app = App::open(1, vec![display(&pipeline)], Arc::default(), &[Codec::H264]).await;

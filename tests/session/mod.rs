@@ -5,6 +5,7 @@
     reason = "the generated unions are large and a test looks for few of their arms"
 )]
 
+mod bad_line;
 mod codecs;
 mod driver;
 mod entry;
@@ -16,3 +17,4 @@ mod picture;
 mod real;
 mod rig;
 mod sound;
+mod typist;

@@ -49,6 +49,7 @@ pub fn settings() -> PeerSettings {
         hostname: "kvm".into(),
         username: "desk".into(),
         local_pointer: LocalPointer::Auto,
+        keyboard: KeyboardSettings::default(),
     }
 }
 

@@ -91,6 +91,53 @@ fn without_sound_the_app_is_told_so() {
     assert_eq!(heard(&mut rig), "");
 }
 
+/// What was told about sound, in order.
+fn told(rig: &mut Rig) -> Vec<bool> {
+    let seen = rig.take_seen().into_iter();
+    let infos = seen.filter_map(|union| match union {
+        Union::Misc(hbb::Misc { union: Some(Misc::PermissionInfo(info)) }) => Some(info),
+        _ => None,
+    });
+    let of_sound = |info: &hbb::PermissionInfo| info.permission() == hbb::permission_info::Permission::Audio;
+    infos.filter(of_sound).map(|info| info.enabled).collect()
+}
+
+#[test]
+fn a_sound_card_that_comes_or_goes_is_told_once() {
+    let there = |rig: &mut Rig, index, is_there| {
+        rig.input(Input::SoundThere { index, is_there });
+        (told(rig), rig.listens_to)
+    };
+    let mut rig = open(hbb::OptionMessage::default());
+    assert_eq!((told(&mut rig), rig.listens_to), (vec![], Some(1)));
+    assert_eq!(there(&mut rig, 0, true), (vec![], Some(0)), "the display's own");
+    assert_eq!(there(&mut rig, 1, false), (vec![], Some(0)));
+    assert_eq!(there(&mut rig, 0, false), (vec![false], None), "the last one");
+    rig.input(packet(STEREO));
+    assert_eq!(heard(&mut rig), "");
+    assert_eq!(there(&mut rig, 0, false), (vec![], None));
+    assert_eq!(there(&mut rig, 9, true), (vec![], None), "no such display");
+    assert_eq!(there(&mut rig, 1, true), (vec![true], Some(1)));
+    rig.input(packet(STEREO));
+    assert_eq!(heard(&mut rig), "48000x2 opus ");
+    rig.send_misc(Misc::Option(hbb::OptionMessage { disable_audio: 2, ..Default::default() }));
+    assert_eq!(there(&mut rig, 1, false), (vec![false], None));
+    assert_eq!(there(&mut rig, 1, true), (vec![true], None), "muted all the same");
+}
+
+#[test]
+fn before_the_key_exchange_nothing_is_told_and_then_what_is_true() {
+    let displays = vec![state(SIZE)];
+    for (at_first, is_there) in [(true, false), (false, true)] {
+        let mut rig = Rig::sounding(settings(), Opening::Secure, displays.clone(), vec![at_first], 7);
+        let key = rig.box_session_key();
+        rig.input(Input::SoundThere { index: 0, is_there });
+        assert!(told(&mut rig).is_empty());
+        rig.send(Union::PublicKey(key));
+        assert_eq!(told(&mut rig), if is_there { vec![] } else { vec![false] });
+    }
+}
+
 fn ask(rig: &mut Rig, display: i32, sid: &str) {
     rig.send(Union::ScreenshotRequest(hbb::ScreenshotRequest { display, sid: sid.into() }));
 }

@@ -23,7 +23,7 @@ fn sharing_house(permanent: Option<&str>, sharing: Sharing) -> House {
     let gate = Gate::new(SALT.into(), hash, Instant::now(), 0, Seed::from_bytes([1; 32]));
     let (cards, mut told) = TestCards::new(1);
     let board = BoardCard::new("test".into());
-    let logbook = Logbook::open(store.clone()).unwrap();
+    let logbook = Logbook::open(store.clone());
     House {
         sessions: Sessions::new(gate, sharing, logbook, Some(board), cards).unwrap(),
         card: told.remove(0),

@@ -1,6 +1,26 @@
-//! `target.pointer` and `[input]` as written.
+//! `target.keyboard`, `target.pointer` and `[input]` as written.
 
 use serde::Deserialize;
+
+/// `target.keyboard`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct KeyboardSection {
+    /// Whether keys that type are clicked instead of held.
+    pub bad_link: Option<BadLinkName>,
+}
+
+/// Values of `target.keyboard.bad-link`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadLinkName {
+    /// While the line is uneven.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
 
 /// `target.pointer`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

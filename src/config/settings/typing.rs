@@ -1,9 +1,11 @@
-//! `target.keyboard-layout` and `target.unicode-entry`: how text is typed on the computer.
+//! `target.keyboard-layout`, `target.unicode-entry` and `target.keyboard.bad-link`: how the computer is typed on.
 
 use super::{Resolver, word};
+use crate::config::file::hands::BadLinkName;
 use crate::config::file::{ConfigError, EntryName, ParsedFile, TargetSection};
 use crate::input::layout::Layout;
 use crate::input::typist::UnicodeEntry;
+use crate::peer::machine::BadLink;
 
 /// The layout's name, which exists, and what becomes of characters that it has no keys for.
 pub(super) fn resolve(
@@ -35,4 +37,14 @@ pub(super) fn resolve(
         EntryName::Macos => UnicodeEntry::MacOs,
     };
     Ok((layout, entry))
+}
+
+/// Whether keys that type are clicked instead of held.
+pub(super) fn resolve_bad_link(target: &TargetSection, r: &mut Resolver) -> BadLink {
+    let sayings = [Some(BadLinkName::Auto), target.keyboard.bad_link, None, None];
+    match r.pick("target.keyboard.bad-link", sayings, |b| word(*b)).0.unwrap_or(BadLinkName::Auto) {
+        BadLinkName::Auto => BadLink::Auto,
+        BadLinkName::On => BadLink::On,
+        BadLinkName::Off => BadLink::Off,
+    }
 }

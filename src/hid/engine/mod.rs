@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::input::event::{InputEvent, LedState, LockKey};
+use crate::input::event::{InputEvent, LedState};
 use crate::input::typist::Typist;
 
 use super::backend::{HidDevice, WriteOutcome};
@@ -18,8 +18,6 @@ use super::writer::HidHealth;
 /// A move that the device does not take holds what follows it back no longer than this: a boot menu that reads
 /// only the keyboard has to get its keys.
 const MOVE_PATIENCE: Duration = Duration::from_millis(100);
-/// A click on a lock key counts as done until the LED report comes, or this long.
-const LED_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a passing remark stays in the health notice.
 const REMARK_TIME: Duration = Duration::from_secs(10);
 
@@ -32,7 +30,7 @@ const RELATIVE: usize = 2;
 
 /// What the thread is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub enum Deed {
     /// Write this report and call [`Engine::wrote`].
     Write(Report),
     /// Close and open the devices and call [`Engine::reopened`].
@@ -52,7 +50,7 @@ enum Host {
 
 /// The decisions of one writer.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub struct Engine {
     state: ReportState,
     typist: Result<Typist, String>,
     /// What helps when the device fails.
@@ -75,7 +73,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// `is_greeting`: the target may still see keys down that an earlier process pressed, so lift them first.
-    pub(super) fn new(typist: Result<Typist, String>, is_greeting: bool) -> Self {
+    pub fn new(typist: Result<Typist, String>, is_greeting: bool) -> Self {
         let mut engine = Self {
             state: ReportState::default(),
             typist,
@@ -122,12 +120,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
+    /// A session begins; its events are counted in by `gauge`.
+    pub fn open(&mut self, owner: OwnerId, gauge: Arc<Gauge>) {
         self.sessions.insert(owner, Work::new(gauge));
     }
 
     /// The session is over: its text stops, a few clicks are still made, then what it holds goes up.
-    pub(super) fn close(&mut self, owner: OwnerId) {
+    pub fn close(&mut self, owner: OwnerId) {
         if let Some(work) = self.sessions.get_mut(&owner) {
             work.stop_text();
             work.is_closing = true;
@@ -162,7 +161,7 @@ impl Engine {
     }
 
     /// Queues an event of a session that is open.
-    pub(super) fn push(&mut self, owner: OwnerId, event: InputEvent, now: Instant) {
+    pub fn push(&mut self, owner: OwnerId, event: InputEvent, now: Instant) {
         let Some(work) = self.sessions.get_mut(&owner) else { return };
         if event == InputEvent::ReleaseAll {
             work.stop_text();
@@ -191,13 +190,13 @@ impl Engine {
     }
 
     /// The target set its LEDs.
-    pub(super) fn set_leds(&mut self, leds: LedState) {
+    pub fn set_leds(&mut self, leds: LedState) {
         self.leds = Some(leds);
         self.clicked = None;
     }
 
     /// What to do now; `None`: wait until [`Self::deadline`], news or LEDs.
-    pub(super) fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
+    pub fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
         if let Host::Gone { retry_at, wait, wants_reopen } = self.host {
             if now < retry_at {
                 return None;
@@ -229,7 +228,7 @@ impl Engine {
     }
 
     /// What came of a [`Deed::Write`]; `Err` is a device that failed in use.
-    pub(super) fn wrote(&mut self, device: HidDevice, outcome: Result<WriteOutcome, String>, now: Instant) {
+    pub fn wrote(&mut self, device: HidDevice, outcome: Result<WriteOutcome, String>, now: Instant) {
         let mut is_refused = false;
         match outcome {
             Ok(WriteOutcome::Written) => {
@@ -265,7 +264,7 @@ impl Engine {
     }
 
     /// What came of a [`Deed::Reopen`].
-    pub(super) fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
+    pub fn reopened(&mut self, outcome: Result<(), String>, now: Instant) {
         let Host::Gone { wait, .. } = self.host else { return };
         match outcome {
             Ok(()) => self.host = Host::Gone { retry_at: now, wait, wants_reopen: false },
@@ -282,7 +281,7 @@ impl Engine {
     }
 
     /// When [`Self::poll_deed`] has something new to say.
-    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let remark = self.remark.as_ref().map(|(_, until)| *until);
         if let Host::Gone { retry_at, .. } = self.host {
             return Some(remark.map_or(retry_at, |r| r.min(retry_at)));
@@ -293,13 +292,15 @@ impl Engine {
     }
 
     /// Health as of now.
-    pub(super) fn health(&mut self, now: Instant) -> HidHealth {
+    pub fn health(&mut self, now: Instant) -> HidHealth {
         self.remark.take_if(|(_, until)| *until <= now);
         let mut unread = self.lanes[KEYBOARD + 1..].iter().filter(|lane| lane.is_missed());
         let unread = unread.find(|lane| !self.is_replaced(lane)).map(|lane| lane.devices);
+        let typing = self.sessions.values().find_map(Work::typing_notice);
         let notice = match (&self.typist, &self.remark) {
             _ if !self.health.is_connected => self.fault.as_str(),
             _ if unread.is_some() => unread.map_or("", unread_notice),
+            _ if typing.is_some() => typing.unwrap_or_default(),
             (_, Some((remark, _))) => remark,
             (Err(unknown), None) => unknown,
             (Ok(_), None) => "",
@@ -344,7 +345,18 @@ impl Engine {
                 self.served = owner;
                 return true;
             }
-            let is_free = work.waits_until(now).is_none() && !self.is_blocked(owner, &work, now);
+            let is_due = work.waits_until(now).is_none();
+            let is_free = is_due && !self.is_blocked(owner, &work, now);
+            if is_due
+                && !is_free
+                && self.wrote_all_but_moves(owner)
+                && let Some(event) = work.pop_key()
+            {
+                self.obey(owner, &mut work, event, now);
+                self.sessions.insert(owner, work);
+                self.served = owner;
+                return true;
+            }
             if is_free && work.is_closing && !work.has_work() {
                 self.enqueue_all(owner, |state| state.release_all(owner));
                 return true;
@@ -362,6 +374,11 @@ impl Engine {
         false
     }
 
+    /// Whether none of a session's reports wait but moves.
+    fn wrote_all_but_moves(&self, owner: OwnerId) -> bool {
+        self.lanes.iter().flat_map(Lane::pending).all(|(o, report)| *o != owner || report.is_move())
+    }
+
     fn serve(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
         if !work.is_between_events() {
             match work.next_step(now) {
@@ -377,7 +394,12 @@ impl Engine {
     }
 
     fn serve_event(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {
-        let Some(event) = work.queue.pop() else { return };
+        if let Some(event) = work.queue.pop() {
+            self.obey(owner, work, event, now);
+        }
+    }
+
+    fn obey(&mut self, owner: OwnerId, work: &mut Work, event: InputEvent, now: Instant) {
         let is_keyboard_stalled = self.lanes[KEYBOARD].is_stalled();
         match event {
             // Nothing of it may come out when the keyboard is read again in the middle.
@@ -386,22 +408,18 @@ impl Engine {
                 work.forget_text(&event);
             }
             InputEvent::Key { usage, is_down: true } => {
+                self.note_lock(usage, now);
                 self.enqueue_all(owner, |state| state.keys_down(owner, &[usage]));
             }
             InputEvent::Key { usage, is_down: false } => {
                 self.enqueue_all(owner, |state| state.keys_up(owner, &[usage]));
             }
-            InputEvent::Tap { usage, modifiers } => work.begin_tap(&self.state, owner, usage, &modifiers),
-            InputEvent::Lock { lock, is_on } => {
-                if let Some(shown) = self.believed_leds(now).filter(|leds| leds.is_on(lock) != is_on) {
-                    self.clicked = Some((flipped(shown, lock), now + LED_PATIENCE));
-                    work.begin_lock(&self.state, owner, lock);
-                }
+            InputEvent::Tap { usage, modifiers } => {
+                self.note_lock(usage, now);
+                work.begin_tap(&self.state, owner, usage, &modifiers);
             }
-            InputEvent::Text(text) => {
-                self.announce_long(text.chars().count(), now);
-                work.begin_text(text);
-            }
+            InputEvent::Lock { lock, is_on } => self.set_lock(owner, work, lock, is_on, now),
+            InputEvent::Text(text) => work.begin_text(text, now),
             InputEvent::Consumer(usage) => {
                 self.enqueue_all(owner, |state| state.consumer(usage));
             }
@@ -435,13 +453,6 @@ impl Engine {
             self.enqueue(owner, report);
         }
     }
-
-    fn believed_leds(&self, now: Instant) -> Option<LedState> {
-        let fresh = |belief: Option<(LedState, Instant)>| {
-            belief.filter(|(_, until)| now < *until).map(|(leds, _)| leds)
-        };
-        fresh(self.kept_belief).or(fresh(self.clicked)).or(self.leds)
-    }
 }
 
 fn lane_index(device: HidDevice) -> usize {
@@ -461,14 +472,7 @@ fn unread_notice(devices: &[HidDevice]) -> &'static str {
     }
 }
 
-fn flipped(leds: LedState, lock: LockKey) -> LedState {
-    match lock {
-        LockKey::NumLock => LedState { is_num_lock: !leds.is_num_lock, ..leds },
-        LockKey::CapsLock => LedState { is_caps_lock: !leds.is_caps_lock, ..leds },
-        LockKey::ScrollLock => LedState { is_scroll_lock: !leds.is_scroll_lock, ..leds },
-    }
-}
-
+mod locks;
 mod pointer;
 mod recovery;
 #[cfg(test)]

@@ -74,14 +74,12 @@ impl Engine {
         let next = work.queue.front().filter(|_| work.is_between_events());
         let carrier = next.and_then(|event| self.carrier(event));
         self.lanes.iter().any(|lane| {
-            lane.pending().filter(|(o, _)| *o == owner).any(|(_, report)| {
-                if !report.is_move() {
-                    true
-                } else if carrier == Some(report.device()) {
-                    report.device() == HidDevice::Relative
-                } else {
-                    lane.busy_for(now) < MOVE_PATIENCE
-                }
+            lane.pending().filter(|(o, _)| *o == owner).any(|(_, report)| match next {
+                _ if !report.is_move() => true,
+                Some(_) if carrier == Some(report.device()) => report.device() == HidDevice::Relative,
+                // A key need not wait for the pointer: see `Work::pop_key`.
+                Some(event) => !event.is_of_keyboard() && lane.busy_for(now) < MOVE_PATIENCE,
+                None => false,
             })
         })
     }

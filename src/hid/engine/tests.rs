@@ -1,7 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "a base for simulated time")]
 
 use crate::hid::work::{CLICK_HOLD, TEXT_PACE};
-use crate::input::event::{AbsolutePoint, PointerButton};
+use crate::input::event::{AbsolutePoint, LockKey, PointerButton};
 use crate::input::layout::Layout;
 use crate::input::typist::{Typist, UnicodeEntry};
 use crate::input::usage::{ConsumerUsage, KeyUsage};
@@ -10,6 +10,7 @@ use super::*;
 
 mod chip;
 mod layouts;
+mod pace;
 mod pointer;
 mod property;
 mod typing;

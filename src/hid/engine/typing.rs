@@ -1,21 +1,23 @@
 //! Text: what is left out or long is said, Esc stops it, Caps Lock is stepped around.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::hid::report::OwnerId;
-use crate::hid::work::{TEXT_PACE, Typed, Work};
+use crate::hid::work::{Typed, Work};
 use crate::input::event::InputEvent;
 use crate::input::usage::KeyUsage;
 
-use super::{Engine, LED_PATIENCE, REMARK_TIME};
+use super::locks::LED_PATIENCE;
+use super::{Engine, REMARK_TIME};
 
-/// Esc stops a text of which more bytes than this are left (half a second); with less it is a key like any other.
+/// Esc stops a text of which more bytes than this are left (half a second); with less it is a key like any other, as it
+/// is behind many short texts, which are what somebody types.
 const LONG_TEXT: usize = 32;
 
 impl Engine {
     /// Whether this is Esc in the middle of a long text.
     pub(super) fn stops_text(&self, event: &InputEvent) -> bool {
-        is_escape(event) && self.sessions.values().any(|work| work.text_left() > LONG_TEXT)
+        is_escape(event) && self.sessions.values().any(|work| work.longest_text_left() > LONG_TEXT)
     }
 
     /// Esc in the middle of a long text stops every text; the computer does not see it.
@@ -29,18 +31,6 @@ impl Engine {
         self.remark = Some(("Typing was stopped by Esc.".to_owned(), now + REMARK_TIME));
     }
 
-    /// A text that takes more than ten seconds is said once, with how to stop it.
-    pub(super) fn announce_long(&mut self, characters: usize, now: Instant) {
-        let time = u32::try_from(characters).map_or(Duration::MAX, |count| TEXT_PACE * 2 * count);
-        if time > REMARK_TIME {
-            let remark = format!(
-                "A text of {characters} characters is being typed, which takes {} s or more. Esc stops it.",
-                time.as_secs()
-            );
-            self.remark = Some((remark, now + time));
-        }
-    }
-
     /// Takes the next character of a session's text apart.
     pub(super) fn type_on(&mut self, work: &mut Work, now: Instant) {
         let is_caps_lock = self.believed_leds(now).is_some_and(|leds| leds.is_caps_lock);
@@ -48,23 +38,35 @@ impl Engine {
             work.stop_text();
             return;
         };
-        match work.expand_text(typist, is_caps_lock) {
-            Some(Typed::AroundCapsLock) => {
+        match work.expand_text(typist, is_caps_lock, now) {
+            Typed::AroundCapsLock => {
                 // The LED reports of both clicks arrive somewhen in between and after.
                 self.kept_belief = self.believed_leds(now).map(|leds| (leds, now + LED_PATIENCE));
             }
-            Some(Typed::LeftOut) => {
+            Typed::LeftOut => {
                 self.health.characters_not_typed += 1;
-                let remark = format!(
-                    "Some characters of the text were left out: the keyboard layout \"{}\" has no keys for them. If \
-                     the computer takes characters by their number, say so by unicode-entry in kvmdesk's configuration.",
-                    typist.layout().name()
-                );
+                let remark = left_out("Some characters of the text were", typist.layout().name());
                 self.remark = Some((remark, now + REMARK_TIME));
             }
-            Some(Typed::Whole) | None => {}
+            Typed::LongEnd { characters, missing: 0 } => {
+                let remark = format!("The text of {characters} characters is typed.");
+                self.remark = Some((remark, now + REMARK_TIME));
+            }
+            Typed::LongEnd { characters, missing } => {
+                let what =
+                    format!("The text of {characters} characters is typed, but {missing} of them were");
+                self.remark = Some((left_out(&what, typist.layout().name()), now + REMARK_TIME));
+            }
+            Typed::Whole | Typed::End => {}
         }
     }
+}
+
+fn left_out(what: &str, layout: &str) -> String {
+    format!(
+        "{what} left out: the keyboard layout \"{layout}\" has no keys for them. If the computer takes characters by \
+         their number, say so by unicode-entry in kvmdesk's configuration."
+    )
 }
 
 /// Whether this is a press of Esc alone.

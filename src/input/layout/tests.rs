@@ -36,6 +36,8 @@ fn us_types_exactly_printable_ascii_each_by_its_own_stroke() {
     assert_eq!(stroke(&us, 'Z', false), [(vec![SHIFT], 0x1D)]);
     assert_eq!(stroke(&us, '_', false), [(vec![SHIFT], 0x2D)]);
     assert_eq!(stroke(&us, '\\', false), [(vec![], 0x31)]);
+    assert_eq!(stroke(&us, '<', false), [(vec![SHIFT], 0x36)], "US keyboards have no ISO key");
+    assert_eq!(stroke(&us, '>', false), [(vec![SHIFT], 0x37)]);
     assert_eq!(stroke(&us, '\t', false), [(vec![], 0x2B)]);
     assert_eq!(us.chords('é', false), None);
 }
@@ -46,6 +48,9 @@ fn layouts_differ_as_their_keyboards_do() {
     assert_eq!(of("de", 'z'), [(vec![], 0x1C)]);
     assert_eq!(of("de", '@'), [(vec![ALT_GR], 0x14)]);
     assert_eq!(of("de", '<'), [(vec![], 0x64)]);
+    assert_eq!(of("pl", '<'), [(vec![SHIFT], 0x36)]);
+    assert_eq!(of("gb", '|'), [(vec![SHIFT], 0x64)]);
+    assert_eq!(of("cz", '\\'), [(vec![], 0x64)]);
     assert_eq!(of("fr", 'a'), [(vec![], 0x14)]);
     assert_eq!(of("fr", '1'), [(vec![SHIFT], 0x1E)]);
     assert_eq!(of("es", 'ñ'), [(vec![], 0x33)]);

@@ -65,6 +65,10 @@ impl PcmSource for AlsaSource {
         matches!(self.device, AudioDevice::Named(_))
     }
 
+    fn look(&mut self) -> Result<(), PcmError> {
+        self.resolve().map(|_| ())
+    }
+
     fn open(&mut self) -> Result<Box<dyn Pcm>, PcmError> {
         let name = self.resolve()?;
         // What ALSA would print on standard error is kept in a buffer of this thread and goes with it.
@@ -183,10 +187,12 @@ mod tests {
     #[test]
     fn a_device_that_is_not_there_is_a_sentence() {
         let mut source = AlsaSource::new(AudioDevice::Named("hw:CARD=nobody,DEV=0".into()));
+        assert_eq!(source.look(), Ok(()), "only opening tells");
         let Err(error) = source.open() else { panic!("opened") };
         assert!(error.0.contains("plughw:CARD=nobody,DEV=0") && error.0.contains("probe"), "{error}");
         let mut source = AlsaSource::new(AudioDevice::Beside("/nonexistent/video0".into()));
         let Err(error) = source.open() else { panic!("opened") };
+        assert_eq!(source.look(), Err(error.clone()));
         assert!(error.0.contains("/nonexistent/video0") && error.0.contains("audio.device"), "{error}");
     }
 }

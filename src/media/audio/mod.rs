@@ -14,7 +14,7 @@ pub mod worker;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::wake::WakeSender;
 use crate::audio::format::EncodedAudio;
@@ -46,7 +46,7 @@ pub enum AudioState {
     /// Nobody listens: the device is closed.
     #[default]
     Asleep,
-    /// Listened to, but there is no device that could be opened; tried again.
+    /// There is no device, or none that could be opened; looked for again.
     NoDevice,
     /// The device is open; nothing but silence comes.
     Silent,
@@ -87,6 +87,7 @@ pub struct AudioReport {
 #[derive(Debug)]
 pub struct AudioSender {
     packets: broadcast::Sender<EncodedAudio>,
+    presence: watch::Sender<bool>,
     report: Arc<Mutex<AudioReport>>,
 }
 
@@ -94,6 +95,7 @@ pub struct AudioSender {
 #[derive(Debug, Clone)]
 pub struct AudioHandle {
     packets: broadcast::WeakSender<EncodedAudio>,
+    presence: watch::Sender<bool>,
     wake: Option<Arc<WakeSender>>,
     report: Arc<Mutex<AudioReport>>,
 }
@@ -114,14 +116,26 @@ pub fn channel() -> (AudioSender, AudioHandle) {
 pub fn channel_waking(wake: Option<Arc<WakeSender>>) -> (AudioSender, AudioHandle) {
     let packets = broadcast::Sender::new(WAITING_PACKETS);
     let weak = packets.downgrade();
+    let presence = watch::Sender::new(true);
     let report = Arc::new(Mutex::new(AudioReport::default()));
-    (AudioSender { packets, report: report.clone() }, AudioHandle { packets: weak, wake, report })
+    let handle = AudioHandle { packets: weak, presence: presence.clone(), wake, report: report.clone() };
+    (AudioSender { packets, presence, report }, handle)
 }
 
 impl AudioSender {
     /// How many listen now. With none the source sleeps.
     pub fn listeners(&self) -> usize {
         self.packets.receiver_count()
+    }
+
+    /// Whether anyone wants to know whether there is a device.
+    pub fn is_watched(&self) -> bool {
+        self.presence.receiver_count() > 0
+    }
+
+    /// Tells whether there is a device; whether that is news.
+    pub fn tell_presence(&self, is_there: bool) -> bool {
+        self.presence.send_if_modified(|told| std::mem::replace(told, is_there) != is_there)
     }
 
     /// Gives a packet to everyone who listens.
@@ -144,6 +158,15 @@ impl AudioHandle {
             wake.wake();
         }
         AudioSubscription { packets, wake: self.wake.clone() }
+    }
+
+    /// Whether there is a device to listen to, looked at again now and, while the receiver lives, now and then.
+    pub fn presence(&self) -> watch::Receiver<bool> {
+        let presence = self.presence.subscribe();
+        if let Some(wake) = &self.wake {
+            wake.wake();
+        }
+        presence
     }
 
     /// What the source does, for `status`.

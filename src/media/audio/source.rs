@@ -19,6 +19,14 @@ pub trait PcmSource: Send {
         true
     }
 
+    /// Looks whether there is a device to open, without opening it; where that cannot be seen, there is one.
+    ///
+    /// # Errors
+    /// There is none.
+    fn look(&mut self) -> Result<(), PcmError> {
+        Ok(())
+    }
+
     /// Opens it and starts to capture.
     ///
     /// # Errors

@@ -20,6 +20,10 @@ use crate::media::wake::{self, WakeReceiver, WakeSender};
 
 /// First and longest pause before a device is opened again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// A device is looked for so often while nobody could listen to it but somebody wants to.
+const LOOK: Duration = Duration::from_secs(2);
+/// The longest sleep; the limit is poll's own.
+const SLEEP: Duration = Duration::from_secs(60);
 /// A capture that gives nothing for so long is opened again: receivers without a clock on HDMI do that.
 const STALL: Duration = Duration::from_secs(2);
 /// So many times in a row poll(2) may say that samples are there while there are none.
@@ -49,7 +53,7 @@ impl Audio {
     }
 
     /// Starts the thread with any source.
-    pub fn spawn_from(source: Box<dyn PcmSource>) -> Self {
+    pub fn spawn_from(mut source: Box<dyn PcmSource>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (wake, receiver) = match wake::pair() {
             Ok((sender, receiver)) => (Some(Arc::new(sender)), Some(receiver)),
@@ -60,6 +64,7 @@ impl Audio {
         };
         let (sender, handle) = channel_waking(wake.clone());
         sender.report().device = source.name();
+        sender.tell_presence(source.look().is_ok());
         let thread = receiver.and_then(|wake| {
             let stop = stop.clone();
             let run = move || Worker::new(source, sender, wake, stop).run();
@@ -124,11 +129,11 @@ impl Worker {
         while !self.stop.load(Ordering::Acquire) {
             if self.sender.listeners() == 0 {
                 capture = None;
-                self.sender.report().state = AudioState::Asleep;
                 self.retry_pause = RETRY.0;
                 self.retry_at = Instant::now();
-                // Until a listener comes or the end; the limit is poll's own.
-                self.wake.poll(None, Instant::now() + Duration::from_secs(60));
+                let pause = if self.look() || !self.sender.is_watched() { SLEEP } else { LOOK };
+                // Until a listener comes, someone wants to know, or the end.
+                self.wake.poll(None, Instant::now() + pause);
                 continue;
             }
             let result = match &mut capture {
@@ -156,8 +161,29 @@ impl Worker {
         }
     }
 
+    /// Looks whether there is a device, while none is open; tells those who want to know.
+    fn look(&mut self) -> bool {
+        let looked = self.source.look();
+        let is_news = self.sender.tell_presence(looked.is_ok());
+        let mut report = self.sender.report();
+        report.state = if looked.is_ok() { AudioState::Asleep } else { AudioState::NoDevice };
+        let Err(error) = looked else {
+            // What was wrong with a device that was there all the time still is.
+            if is_news {
+                report.notice.clear();
+                tracing::info!(device = self.source.name(), "there is a sound device");
+            }
+            return true;
+        };
+        report.notice.clone_from(&error.0);
+        drop(report);
+        self.say(error);
+        false
+    }
+
     fn open(&mut self) -> Result<Capture, PcmError> {
         let capture = Capture::new(self.source.open()?)?;
+        self.sender.tell_presence(true);
         let mut report = self.sender.report();
         report.state = AudioState::Silent;
         report.device = capture.pcm.name().to_owned();
@@ -166,10 +192,18 @@ impl Worker {
     }
 
     fn lose(&mut self, error: PcmError) {
+        self.sender.tell_presence(self.source.look().is_ok());
         let mut report = self.sender.report();
         report.state = AudioState::NoDevice;
         report.notice.clone_from(&error.0);
         drop(report);
+        self.say(error);
+        self.retry_at = Instant::now() + self.retry_pause;
+        self.retry_pause = (self.retry_pause * 2).min(RETRY.1);
+    }
+
+    /// Each trouble is one line.
+    fn say(&mut self, error: PcmError) {
         if self.said.as_ref() != Some(&Err(error.clone())) {
             if self.said.is_some() || self.source.is_named() {
                 tracing::warn!(%error, "no sound");
@@ -178,8 +212,6 @@ impl Worker {
             }
             self.said = Some(Err(error));
         }
-        self.retry_at = Instant::now() + self.retry_pause;
-        self.retry_pause = (self.retry_pause * 2).min(RETRY.1);
     }
 }
 

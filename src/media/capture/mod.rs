@@ -26,7 +26,7 @@ pub struct RawPlane<'a> {
 pub struct RawFrame<'a> {
     /// How pixels are laid out.
     pub format: PixelFormat,
-    /// Size of the signal; may be odd.
+    /// Its size, the signal's or what the device made of it; may be odd.
     pub resolution: Resolution,
     /// In memory order: one plane for packed formats, two for NV12 and its kin, three for YU12 and YV12. A JPEG is
     /// the first plane's `data`, from its first marker to its last.
@@ -129,6 +129,10 @@ pub trait Source: Send {
     fn report(&self) -> SourceReport {
         SourceReport::default()
     }
+
+    /// Frames larger than this would be scaled down: where the device itself offers smaller ones of the whole signal, it
+    /// may give those instead; `None` for as large as there are. [`SourceState::resolution`] remains the signal's.
+    fn set_wish(&mut self, _size: Option<Resolution>) {}
 
     /// Starts or stops taking frames. While asleep only the signal is watched.
     fn set_awake(&mut self, is_awake: bool);

@@ -24,6 +24,8 @@ const TICKS_PER_MOVE: u64 = 2;
 const MOVES: u64 = 60;
 /// Most lines of text that are drawn.
 const MOST_LINES: usize = 14;
+/// Most bands of rows that are remembered one by one: while nobody watches, what is told goes on to be drawn.
+const MOST_DIRTY: usize = 32;
 /// Largest size that is drawn; a larger wish is cut.
 const MOST: Resolution = Resolution::new(4096, 2160);
 
@@ -120,6 +122,10 @@ impl PatternSource {
         let end = end.min(size.height);
         if first >= end {
             return;
+        }
+        if self.dirty.len() >= MOST_DIRTY {
+            self.dirty.clear();
+            self.dirty.push((0, size.height));
         }
         self.dirty.push((first, end));
         self.canvas.set_clip(first, end);
@@ -349,6 +355,27 @@ mod tests {
         tell.send_modify(|card| card.lines.push("A key".into()));
         assert!(!changes(&mut source).is_empty());
         assert_eq!(changes(&mut source), []);
+    }
+
+    #[test]
+    fn what_is_told_while_nobody_watches_takes_no_memory_and_is_seen_later() {
+        let (tell, told) = watch::channel(TestCard::default());
+        let mut source = PatternSource::new(told);
+        source.set_awake(true);
+        assert_eq!(next(&mut source), SourceEvent::Frame);
+        assert!(source.frame().is_some());
+        source.freeze_switch().store(true, Ordering::Relaxed);
+        changes(&mut source);
+        source.set_awake(false);
+        let (_sender, receiver) = wake::pair().unwrap();
+        for n in 0..100 {
+            tell.send_modify(|card| card.pointer = Some((n * 320, n * 320)));
+            source.wait(&receiver, Instant::now(), Instant::now());
+        }
+        assert!(source.dirty.len() <= MOST_DIRTY + 1, "{}", source.dirty.len());
+        source.set_awake(true);
+        assert!(!changes(&mut source).is_empty(), "the pointer is elsewhere");
+        assert_eq!(changes(&mut source), [], "and the frame before is what was shown");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use turbojpeg::{Colorspace, Decompressor, Subsamp, YuvImage};
+use turbojpeg::{Colorspace, Decompressor, ScalingFactor, Subsamp, YuvImage};
 
 use super::{copy_rows, mean_of, mean_of_rows};
 use crate::media::capture::RawPlane;
@@ -18,9 +18,14 @@ std::thread_local! {
     static PLANES: RefCell<Vec<u8>> = RefCell::default();
 }
 
-/// Decodes `bytes`, a JPEG of the size `size`, into all rows of `picture`, which has this size cut to even. The
-/// values stay full range.
-pub(super) fn decode(bytes: &[u8], size: Resolution, picture: &mut I420Picture) -> Result<(), JpegError> {
+/// Decodes `bytes`, a JPEG of the size `size`, into all rows of `picture`, which has this size times `scale` cut to
+/// even. The values stay full range.
+pub(super) fn decode(
+    bytes: &[u8],
+    size: Resolution,
+    scale: ScalingFactor,
+    picture: &mut I420Picture,
+) -> Result<(), JpegError> {
     let bytes = whole_picture(bytes, size)?;
     // A new one each time: it would take the tables that a picture lacks from the picture before.
     let mut decoder = Decompressor::new().map_err(|_| JpegError::Damaged)?;
@@ -34,6 +39,8 @@ pub(super) fn decode(bytes: &[u8], size: Resolution, picture: &mut I420Picture) 
         if (header.width, header.height) != (width, height) {
             return Err(JpegError::Damaged);
         }
+        decoder.set_scaling_factor(scale).map_err(|_| JpegError::Kind)?;
+        let (width, height) = (scale.scale(width), scale.scale(height));
         let subsamp = header.subsamp;
         let length = turbojpeg::yuv_pixels_len(width, 1, height, subsamp).map_err(|_| JpegError::Kind)?;
         planes.resize(length, 0);

@@ -1,13 +1,18 @@
 //! The encoders that this machine may have, best first, and which of them may be used: each proves itself before its
-//! first use, what fails is passed over.
+//! first use, what fails is passed over for a while.
+#![allow(clippy::disallowed_methods, reason = "an edge: how long something is passed over is real time")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::openh264::OpenH264;
-use super::{EncodeError, Encoder, self_check};
+use super::{EncodeError, Encoder, self_check, sys};
 use crate::video::format::Resolution;
 use crate::video::frame::{Codec, CodecSet};
+
+/// A device may have been busy, or memory short: what failed in use gets another try after this time.
+const PASSED_OVER: Duration = Duration::from_secs(600);
 
 /// One way to encode.
 pub trait Candidate: Send + Sync {
@@ -88,7 +93,10 @@ struct Slot {
 /// The candidates of a machine and what is known of them.
 pub struct Encoders {
     slots: Vec<Arc<Slot>>,
-    rejected: Mutex<BTreeMap<&'static str, String>>,
+    /// What failed in use: why, and until when it is passed over.
+    rejected: Mutex<BTreeMap<&'static str, (String, Instant)>>,
+    /// Codecs that a thread was started for.
+    asked: Mutex<CodecSet>,
 }
 
 impl std::fmt::Debug for Encoders {
@@ -128,23 +136,31 @@ impl Encoders {
             candidates.sort_by_key(|candidate| (!candidate.is_hardware(), candidate.cost()));
             candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect()
         });
-        Arc::new(Self { slots: slots.clone(), rejected: Mutex::default() })
+        Self::with(slots.clone())
     }
 
     /// These, best first; each proves itself before its first use.
     pub fn checked(candidates: Vec<Arc<dyn Candidate>>) -> Arc<Self> {
-        let slots = candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect();
-        Arc::new(Self { slots, rejected: Mutex::default() })
+        Self::with(candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect())
     }
 
     /// These, best first, taken at their word.
     pub fn of(candidates: Vec<Arc<dyn Candidate>>) -> Arc<Self> {
-        let slots = candidates.into_iter().map(|candidate| Slot::new(candidate, false)).collect();
-        Arc::new(Self { slots, rejected: Mutex::default() })
+        Self::with(candidates.into_iter().map(|candidate| Slot::new(candidate, false)).collect())
     }
 
-    fn rejected(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.rejected.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with(slots: Vec<Arc<Slot>>) -> Arc<Self> {
+        Arc::new(Self { slots, rejected: Mutex::default(), asked: Mutex::new(CodecSet::EMPTY) })
+    }
+
+    /// What is passed over now.
+    fn rejected(&self) -> MutexGuard<'_, BTreeMap<&'static str, (String, Instant)>> {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rejected.is_empty() {
+            let now = Instant::now();
+            rejected.retain(|_, (_, until)| now < *until);
+        }
+        rejected
     }
 
     /// Those of a codec that may work, best first.
@@ -207,10 +223,43 @@ impl Encoders {
         })
     }
 
-    /// A candidate failed in use: it is passed over from now on.
+    /// A candidate failed in use: it is passed over for ten minutes.
     pub fn reject(&self, name: &'static str, reason: String) {
         tracing::warn!(encoder = name, reason, "an encoder is passed over");
-        self.rejected().insert(name, reason);
+        self.rejected().insert(name, (reason, Instant::now() + PASSED_OVER));
+    }
+
+    /// Checks the best encoder of each of these codecs on a thread of its own that gives way to all others, so that a
+    /// change to another codec need not wait for it. Returns at once; what was asked for before is not begun again.
+    pub fn prove_soon(self: &Arc<Self>, codecs: CodecSet) {
+        let new = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let new: CodecSet = codecs.iter().filter(|codec| !asked.contains(*codec)).collect();
+            codecs.iter().for_each(|codec| asked.insert(codec));
+            new
+        };
+        if new.is_empty() {
+            return;
+        }
+        let encoders = self.clone();
+        let work = move || {
+            sys::give_way();
+            new.iter().for_each(|codec| encoders.prove_best(codec));
+        };
+        if let Err(error) = std::thread::Builder::new().name("media-prove".into()).spawn(work) {
+            tracing::debug!(%error, "encoders are checked when they are needed");
+        }
+    }
+
+    /// Checks candidates of a codec until one works.
+    fn prove_best(&self, codec: Codec) {
+        let slots: Vec<_> = self.usable(codec).cloned().collect();
+        for slot in slots {
+            match slot.prove() {
+                Ok(()) => return,
+                Err(reason) => self.reject(slot.candidate.name(), reason),
+            }
+        }
     }
 
     /// Checks every candidate that is there and was not checked yet; takes a second or more.
@@ -230,7 +279,7 @@ impl Encoders {
                 return CandidateState::NotThere;
             }
             match (rejected.get(slot.candidate.name()), slot.proof.get()) {
-                (Some(reason), _) | (None, Some(Err(reason))) => {
+                (Some((reason, _)), _) | (None, Some(Err(reason))) => {
                     CandidateState::Rejected { reason: reason.clone() }
                 }
                 (None, Some(Ok(note))) => CandidateState::Proven { note: note.clone() },

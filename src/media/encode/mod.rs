@@ -10,6 +10,7 @@ mod openh264;
 mod openh264_decoder;
 mod self_check;
 mod speed;
+mod sys;
 
 use bytes::Bytes;
 
@@ -70,8 +71,8 @@ pub struct FrameOrder {
 
 /// An encoder for pictures of one size. Every key frame carries its parameter sets; frames come out in the order
 /// in which they went in; there is no key frame but the first and those asked for. Exceptions: an encoder that cannot
-/// change its quantiser otherwise makes one for it, and some hardware makes one every 1024 frames; `is_keyframe` is
-/// always true to the bitstream.
+/// change its quantiser otherwise makes one for it, one that spares a narrow line may make one of a new scene, and some
+/// hardware makes one every 1024 frames; `is_keyframe` is always true to the bitstream.
 pub trait Encoder: Send {
     /// The name of its [`Candidate`](encoders::Candidate).
     fn name(&self) -> &'static str;
@@ -81,6 +82,12 @@ pub trait Encoder: Send {
 
     /// The size it was opened for.
     fn resolution(&self) -> Resolution;
+
+    /// Whether it is set up as is best for a line that carries so many bits a second (`None`: no limit is known). If not,
+    /// the next key frame with that in its order changes it.
+    fn suits(&self, _bits_per_second: Option<u32>) -> bool {
+        true
+    }
 
     /// Encodes a picture.
     ///

@@ -210,9 +210,11 @@ fn another_lane_begins_with_a_key_frame_and_what_is_not_decoded_is_not_handed_ou
 #[test]
 fn requests_for_key_frames_are_one_request_and_rate_limited() {
     let mut bench = Bench::new();
-    let mut watch = bench.watch();
-    let other = bench.watch();
+    let (mut watch, mut other) = (bench.watch(), bench.watch());
     bench.publish(true, 0);
+    watch.request_keyframe();
+    assert_eq!(bench.need(50), Need::default(), "one waits already");
+    assert_eq!([next(&mut watch), next(&mut other)], [Some((0, true)); 2]);
     for _ in 0..1000 {
         watch.request_keyframe();
         other.request_keyframe();
@@ -250,4 +252,23 @@ fn a_held_watcher_waits_for_one_fresh_frame() {
     watch.hold(false);
     assert_eq!(bench.notified.load(Ordering::Relaxed), notified + 1, "the pipeline is called at once");
     assert!(bench.need(100).has_room);
+}
+
+#[test]
+fn who_takes_nothing_makes_no_key_frames_for_the_others() {
+    let mut bench = Bench::new();
+    let (held, _other) = (bench.watch(), bench.watch());
+    bench.publish(true, 0);
+    // A key frame waits for it; it asks again and again.
+    held.hold(true);
+    held.request_keyframe();
+    assert!(!bench.need(2000).is_keyframe_due);
+    let mut held = held;
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(held.poll_next(&mut context), Poll::Ready(Some((frame, _))) if frame.is_keyframe));
+    held.request_keyframe();
+    assert!(!bench.need(4000).is_keyframe_due, "its line takes none");
+    let before = bench.notified.load(Ordering::Relaxed);
+    held.hold(false);
+    assert!(bench.notified.load(Ordering::Relaxed) > before && bench.need(4000).is_keyframe_due);
 }

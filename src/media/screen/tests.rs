@@ -20,7 +20,7 @@ fn state(signal: SignalState) -> SourceState {
 
 fn take(screen: &mut Screen, data: &[u8], previous: Option<&[u8]>, at: Instant) -> Option<Change> {
     let previous = previous.map(|data| grey(data, SIZE, at));
-    screen.take(&FramePair { current: grey(data, SIZE, at), previous }, at).unwrap()
+    screen.take(&FramePair { current: grey(data, SIZE, at), previous }, SIZE, at).unwrap()
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn changes_are_none_small_or_large_and_a_torn_picture_is_made_whole() {
     data[64 * 319] = 92;
     let short = &data[..64 * 310];
     let pair = FramePair { current: grey(short, SIZE, start), previous: Some(grey(&before, SIZE, start)) };
-    assert_eq!(screen.take(&pair, start), Err(ConvertError::TooShort));
+    assert_eq!(screen.take(&pair, SIZE, start), Err(ConvertError::TooShort));
     assert_eq!(take(&mut screen, &data, Some(&data.clone()), start), Some(Change::Small), "taken as a whole");
     assert_eq!(screen.picture().y()[64 * 319], 92);
 }
@@ -106,7 +106,7 @@ fn of_a_compressed_frame_only_what_really_changed_counts() {
     let mut take = |data: &[u8], previous: Option<&[u8]>| {
         let frame = |data| RawFrame { format: PixelFormat::Mjpeg, ..grey(data, SIZE, now) };
         let pair = FramePair { current: frame(data), previous: previous.map(frame) };
-        screen.take(&pair, now).unwrap()
+        screen.take(&pair, SIZE, now).unwrap()
     };
     let (first, second) = (jpeg(0), jpeg(8));
     assert_eq!(take(&first, None), Some(Change::Large));
@@ -117,4 +117,121 @@ fn of_a_compressed_frame_only_what_really_changed_counts() {
     commented.extend([0xff, 0xfe, 0, 4, 1, 2]);
     commented.extend(&second[2..]);
     assert_eq!(take(&commented, Some(&second)), None);
+}
+
+/// A JPEG of `size` with a light column at `at`.
+fn wide_jpeg(size: Resolution, at: usize) -> Vec<u8> {
+    let (width, height) = (size.width as usize, size.height as usize);
+    let mut pixels = vec![60u8; width * height];
+    pixels.chunks_exact_mut(width).for_each(|row| row[at..at + 16].fill(200));
+    let image = turbojpeg::Image {
+        pixels: &pixels[..],
+        width,
+        pitch: width,
+        height,
+        format: turbojpeg::PixelFormat::GRAY,
+    };
+    turbojpeg::compress(image, 90, turbojpeg::Subsamp::Gray).unwrap().to_vec()
+}
+
+const WIDE: Resolution = Resolution::new(1280, 720);
+const HALF: Resolution = Resolution::new(640, 360);
+
+/// A screen that shows JPEGs of [`WIDE`].
+struct Jpegs {
+    screen: Screen,
+    now: Instant,
+    last: Option<Vec<u8>>,
+}
+
+impl Jpegs {
+    fn new(max_size: MaxSize) -> Self {
+        let now = Instant::now();
+        let state = SourceState { signal: SignalState::Active, resolution: Some(WIDE) };
+        Self { screen: Screen::new(state, max_size, now), now, last: None }
+    }
+
+    fn take(&mut self, data: Vec<u8>, size: Resolution) -> Option<Change> {
+        let frame = |data| RawFrame { format: PixelFormat::Mjpeg, ..grey(data, size, self.now) };
+        let pair = FramePair { current: frame(&data), previous: self.last.as_deref().map(frame) };
+        let change = self.screen.take(&pair, WIDE, self.now).unwrap();
+        self.last = Some(data);
+        change
+    }
+
+    /// Encodes that take so long, for so many seconds; how often the size changed at once.
+    fn encode(&mut self, took: Duration, seconds: u64) -> usize {
+        let end = self.now + Duration::from_secs(seconds);
+        let mut changes = 0;
+        while self.now < end {
+            self.now += took.max(Duration::from_millis(100));
+            changes += usize::from(self.screen.encoded(took, self.now));
+        }
+        changes
+    }
+
+    fn sizes(&self) -> (Resolution, Resolution) {
+        let shown = self.screen.display_state(&Encoders::of(vec![]));
+        assert_eq!(shown.original_resolution, WIDE);
+        (shown.resolution, self.screen.picture.resolution())
+    }
+}
+
+#[test]
+fn a_jpeg_is_decoded_at_half_while_the_encoder_is_slow_and_whole_again_afterwards() {
+    let mut jpegs = Jpegs::new(MaxSize::Auto);
+    jpegs.take(wide_jpeg(WIDE, 0), WIDE);
+    assert_eq!((jpegs.sizes(), jpegs.screen.wish()), ((WIDE, WIDE), None));
+    assert_eq!(jpegs.encode(Duration::from_millis(140), 4), 1);
+    assert_eq!(jpegs.sizes(), (HALF, WIDE), "what is there is scaled at once");
+    assert_eq!((jpegs.screen.picture().resolution(), jpegs.screen.wish()), (HALF, Some(HALF)));
+
+    assert_eq!(jpegs.take(wide_jpeg(WIDE, 64), WIDE), Some(Change::Large));
+    assert_eq!(jpegs.sizes(), (HALF, HALF), "decoded at the size at which it is sent");
+    let row = &jpegs.screen.picture().y()[..640];
+    let light: Vec<_> = (0..640).filter(|x| row[*x] > 150).collect();
+    assert_eq!(light, (32..40).collect::<Vec<_>>(), "a pixel is where its twice is");
+
+    // A long calm: more pixels are wanted, and sent as soon as there are any.
+    assert_eq!(jpegs.encode(Duration::from_millis(5), 130), 0);
+    assert_eq!((jpegs.sizes(), jpegs.screen.wish()), ((HALF, HALF), None));
+    assert_eq!(jpegs.screen.picture().resolution(), HALF);
+    assert_eq!(jpegs.take(wide_jpeg(WIDE, 64), WIDE), Some(Change::Large), "also of a still picture");
+    assert_eq!((jpegs.sizes(), jpegs.screen.picture().resolution()), ((WIDE, WIDE), WIDE));
+}
+
+#[test]
+fn a_fixed_size_is_decoded_at_half_where_it_fits_and_the_source_size_never() {
+    for (max_size, sent, decoded) in [
+        (MaxSize::Fixed(HALF), HALF, HALF),
+        (MaxSize::Fixed(Resolution::new(400, 400)), Resolution::new(400, 224), HALF),
+        (MaxSize::Fixed(Resolution::new(800, 800)), Resolution::new(800, 450), WIDE),
+        (MaxSize::Fixed(Resolution::new(4000, 4000)), WIDE, WIDE),
+        (MaxSize::Source, WIDE, WIDE),
+    ] {
+        let mut jpegs = Jpegs::new(max_size);
+        let wish = (sent != WIDE).then_some(sent);
+        assert_eq!(jpegs.screen.wish(), wish, "also before the first picture");
+        jpegs.take(wide_jpeg(WIDE, 0), WIDE);
+        jpegs.encode(Duration::from_millis(500), 20);
+        jpegs.take(wide_jpeg(WIDE, 32), WIDE);
+        assert_eq!((jpegs.sizes(), jpegs.screen.wish()), ((sent, decoded), wish), "{max_size:?}");
+        assert_eq!(jpegs.screen.picture().resolution(), sent);
+    }
+}
+
+#[test]
+fn frames_that_the_device_made_smaller_are_of_the_same_signal() {
+    let mut jpegs = Jpegs::new(MaxSize::Auto);
+    jpegs.take(wide_jpeg(WIDE, 0), WIDE);
+    jpegs.encode(Duration::from_millis(140), 4);
+    // The device now gives a size between the wanted one and its own; its half is too small.
+    let between = Resolution::new(800, 450);
+    assert_eq!(jpegs.take(wide_jpeg(between, 0), between), Some(Change::Large));
+    assert_eq!((jpegs.sizes(), jpegs.screen.wish()), ((HALF, between), Some(HALF)));
+    assert_eq!(jpegs.screen.picture().resolution(), HALF);
+    jpegs.encode(Duration::from_millis(5), 130);
+    assert_eq!((jpegs.sizes(), jpegs.screen.wish()), ((HALF, between), None), "until there are more");
+    jpegs.take(wide_jpeg(WIDE, 0), WIDE);
+    assert_eq!(jpegs.sizes(), (WIDE, WIDE));
 }

@@ -69,19 +69,14 @@ impl Lanes {
         self.lanes.get_mut(index)
     }
 
-    /// Frames a second that each lane wants.
-    pub(super) fn fps(&self) -> impl Iterator<Item = u32> {
-        self.lanes.iter().map(Lane::fps)
-    }
-
     /// No lane encodes a change before.
     pub(super) fn next_frame_at(&self, now: Instant) -> Instant {
         self.lanes.iter().map(Lane::next_frame_at).min().unwrap_or(now)
     }
 
     /// What one change costs all lanes together.
-    pub(super) fn cost(&self) -> Duration {
-        self.lanes.iter().map(Lane::cost).sum()
+    pub(super) fn cost(&self, now: Instant) -> Duration {
+        self.lanes.iter().map(|lane| lane.cost(now)).sum()
     }
 
     /// The picture changed.
@@ -97,14 +92,14 @@ impl Lanes {
     }
 
     /// After each window: may there be second lanes?
-    pub(super) fn review(&mut self, window: Duration) {
+    pub(super) fn review(&mut self, window: Duration, now: Instant) {
         let part = std::mem::take(&mut self.busy).as_secs_f64() / window.as_secs_f64().max(0.001);
         self.load = self.load.mul_add(0.7, part * 0.3);
         self.allows_second = if self.lanes.iter().any(|lane| lane.is_second) {
             self.load < TOO_BUSY
         } else {
             // Nothing measured allows nothing.
-            let dearest = self.lanes.iter().map(Lane::cost).max().unwrap_or_default();
+            let dearest = self.lanes.iter().map(|lane| lane.cost(now)).max().unwrap_or_default();
             let more = dearest.as_secs_f64() * f64::from(SECOND_FPS);
             more > 0.0 && self.load + more < BUSY_WITH_SECOND
         };

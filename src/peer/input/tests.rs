@@ -1,5 +1,7 @@
 use super::*;
+use crate::crypto::identity::IdentityKeyPair;
 use crate::input::usage::{ConsumerUsage, SystemUsage};
+use crate::peer::types::{BadLink, KeyboardSettings, LocalPointer};
 use ControlKey as C;
 use InputEvent::Text;
 use KeyUsage as K;
@@ -16,7 +18,24 @@ struct Phone {
 }
 
 fn on(announce: AnnouncedPlatform, platform: &str) -> Phone {
-    Phone { keys: Keys::new(announce, TargetOs::Windows, platform), hands: Hands::default() }
+    typing(announce, platform, "us")
+}
+
+fn typing(announce: AnnouncedPlatform, platform: &str, layout: &str) -> Phone {
+    let settings = PeerSettings {
+        id: "123456789".parse().unwrap(),
+        salt: String::new(),
+        identity: IdentityKeyPair::from_seed(&[1; 32]),
+        is_encryption_required: true,
+        is_direct_plaintext_allowed: false,
+        announce,
+        os: TargetOs::Windows,
+        hostname: String::new(),
+        username: String::new(),
+        local_pointer: LocalPointer::Auto,
+        keyboard: KeyboardSettings { layout: Layout::by_name(layout).unwrap(), bad_link: BadLink::Auto },
+    };
+    Phone { keys: Keys::new(&settings, platform), hands: Hands::default() }
 }
 
 fn windows() -> Phone {
@@ -69,18 +88,32 @@ fn chr(c: char) -> Union {
 }
 
 #[test]
-fn every_position_of_both_numberings_goes_down_and_up() {
-    for p in keymap::POSITIONS {
-        if control::consumer_of(p.usage).is_some() || p.name == "Lang5" {
-            continue;
-        }
-        for (announce, code) in [(AnnouncedPlatform::Windows, p.windows), (AnnouncedPlatform::Linux, p.linux)]
-        {
-            if code != 0 {
-                let mut phone = on(announce, "Linux");
-                let pressed = phone.map("down", code.into(), &[]);
-                assert_eq!(pressed.last(), Some(&down(p.usage)), "{}", p.name);
-                assert_eq!(phone.map("up", code.into(), &[]), [up(p.usage)], "{}", p.name);
+fn every_position_of_every_numbering_does_what_its_key_does_from_every_app() {
+    let platforms = [
+        (AnnouncedPlatform::Windows, Numbering::Windows),
+        (AnnouncedPlatform::Linux, Numbering::Linux),
+        (AnnouncedPlatform::MacOs, Numbering::MacOs),
+    ];
+    for (announce, numbering) in platforms {
+        for app in ["Windows", "Linux", "Mac OS", "Android", "iOS"] {
+            let mut phone = on(announce, app);
+            for p in keymap::POSITIONS {
+                let Some(code) = p.code(numbering).filter(|_| p.name != "Lang5") else { continue };
+                for mode in [KeyboardMode::Map, KeyboardMode::Translate] {
+                    let pressed = phone.send(mode, "down", Union::Chr(code), &[]);
+                    let released = phone.send(mode, "up", Union::Chr(code), &[]);
+                    let (want, then) = match p.function {
+                        Function::Key(usage) => (down(usage), vec![up(usage)]),
+                        Function::Consumer(usage) => (InputEvent::Consumer(usage), vec![]),
+                        Function::System(usage) => (InputEvent::System(usage), vec![]),
+                    };
+                    assert_eq!(
+                        (pressed.last(), released),
+                        (Some(&want), then),
+                        "{} {announce:?} {app}",
+                        p.name
+                    );
+                }
             }
         }
     }
@@ -232,6 +265,85 @@ fn actions_and_single_clicks() {
     assert_eq!(phone.named("up", C::VolumeUp, &[]), []);
     assert_eq!(phone.map("down", 0xE020, &[]), [InputEvent::Consumer(ConsumerUsage(0xE2))]);
     assert_eq!(phone.map("up", 0xE020, &[]), []);
-    assert_eq!(phone.named("down", C::Sleep, &[]), [InputEvent::System(SystemUsage::Sleep)]);
+    let sleep = [InputEvent::System(SystemUsage::Sleep)];
+    assert_eq!(phone.named("down", C::Sleep, &[]), sleep);
+    assert_eq!(phone.named("down", C::Sleep, &[]), [], "a held power key acts once");
+    assert_eq!(phone.named("up", C::Sleep, &[]), []);
+    assert_eq!(phone.named("press", C::Sleep, &[]), sleep);
+    assert_eq!(phone.map("down", 0xE05F, &[]), sleep);
     assert_eq!(phone.named("down", C::Junja, &[]), []);
+}
+
+/// Ctrl+Z on a German keyboard is where Y is on a US one; Ctrl+A on a French one where Q is.
+#[test]
+fn shortcuts_press_the_key_where_the_targets_layout_has_it() {
+    let mut german = typing(AnnouncedPlatform::Windows, "Windows", "de");
+    assert_eq!(german.legacy("press", chr('z'), &[CTRL]), [tap(K::Y, &[K::LEFT_CONTROL])]);
+    assert_eq!(
+        german.legacy("press", chr('Z'), &[CTRL, SHIFT]),
+        [tap(K::Y, &[K::LEFT_CONTROL, K::LEFT_SHIFT])]
+    );
+    assert_eq!(german.legacy("press", chr('+'), &[CTRL]), [tap(K::RIGHT_BRACKET, &[K::LEFT_CONTROL])]);
+    assert_eq!(
+        german.legacy("press", chr('@'), &[CTRL]),
+        [tap(K::Q, &[K::LEFT_CONTROL, K::RIGHT_ALT])],
+        "not Ctrl+Q"
+    );
+    german.translate("down", Union::Chr(29));
+    assert_eq!(german.translate("down", Union::Win2winHotkey(u32::from(b'Z') << 16 | 0x1A)), [down(K::Y)]);
+    assert_eq!(german.translate("up", Union::Win2winHotkey(u32::from(b'Z') << 16)), [up(K::Y)]);
+    assert_eq!(german.translate("down", Union::Win2winHotkey(0x31 << 16)), [down(K::DIGIT_1)]);
+    assert_eq!(german.translate("down", Union::Seq("z".into())), [tap(K::Y, &[])]);
+    let mut french = typing(AnnouncedPlatform::Linux, "Android", "fr");
+    assert_eq!(french.legacy("press", chr('a'), &[CTRL]), [tap(K::Q, &[K::LEFT_CONTROL])]);
+    assert_eq!(french.legacy("press", chr('\u{1}'), &[CTRL]), [tap(K::Q, &[K::LEFT_CONTROL])]);
+    let mut russian = typing(AnnouncedPlatform::Linux, "Linux", "ru");
+    assert_eq!(russian.legacy("press", chr('c'), &[CTRL]), [tap(K::C, &[K::LEFT_CONTROL])]);
+    assert_eq!(russian.legacy("press", chr('.'), &[CTRL]), [tap(K::PERIOD, &[K::LEFT_CONTROL])]);
+}
+
+#[test]
+fn on_a_bad_line_keys_that_type_are_clicked_once_a_press_and_once_a_repeat() {
+    let mut phone = windows();
+    phone.hands.set_line(true);
+    let (enter, backspace) = (28, 0x0E);
+    assert_eq!(phone.map("down", enter, &[]), [tap(K::RETURN_ENTER, &[])]);
+    assert_eq!(phone.map("down", enter, &[]), [tap(K::RETURN_ENTER, &[])], "the controller's repeat");
+    assert_eq!(phone.map("up", enter, &[]), []);
+    assert_eq!(phone.map("down", 42, &[]), [down(K::LEFT_SHIFT)], "modifiers are held");
+    assert_eq!(phone.map("down", 0x02, &[]), [tap(K::DIGIT_1, &[])]);
+    assert_eq!(phone.map("down", 0xE04D, &[]), [down(K::RIGHT_ARROW)], "and so is what types nothing");
+    assert_eq!(phone.named("down", C::Delete, &[SHIFT]), [tap(K::DELETE_FORWARD, &[])]);
+    assert_eq!(phone.named("down", C::Numpad7, &[SHIFT, NUM])[1..], [tap(K::KEYPAD_7, &[])]);
+    phone.named("up", C::Delete, &[SHIFT]);
+    // A key that was down when the line became bad goes up first; one that was clicked stays clicked until its up.
+    phone.hands.set_line(false);
+    assert_eq!(phone.map("down", 0x02, &[]), [tap(K::DIGIT_1, &[])], "still the same press");
+    phone.map("up", 0x02, &[]);
+    assert_eq!(phone.map("down", 0x02, &[]), [down(K::DIGIT_1)]);
+    assert_eq!(phone.map("down", backspace, &[]), [down(K::BACKSPACE)]);
+    phone.hands.set_line(true);
+    assert_eq!(phone.map("down", backspace, &[]), [up(K::BACKSPACE), tap(K::BACKSPACE, &[])]);
+    phone.hands.lift_typing_keys();
+    assert_eq!(phone.hands.take(), [up(K::DIGIT_1)]);
+    phone.hands.set_line(false);
+    assert_eq!(phone.map("down", 0x02, &[]), [tap(K::DIGIT_1, &[])], "its repeats are clicks");
+    assert_eq!(phone.map("up", 0x02, &[]), []);
+}
+
+#[test]
+fn modifiers_that_silence_lifted_are_meant_until_their_release_comes() {
+    let mut phone = windows();
+    phone.map("down", 42, &[]);
+    phone.map("down", 29, &[]);
+    phone.map("down", 28, &[]);
+    phone.hands.release_for_silence();
+    assert_eq!(phone.hands.take(), [InputEvent::ReleaseAll]);
+    assert_eq!(phone.map("up", 29, &[]), []);
+    assert_eq!(phone.map("down", 30, &[]), [down(K::LEFT_SHIFT), lock(LockKey::CapsLock, false), down(K::A)]);
+    assert_eq!(phone.map("up", 28, &[]), []);
+    assert_eq!(phone.map("up", 42, &[]), [up(K::LEFT_SHIFT)]);
+    phone.hands.release_for_silence();
+    phone.hands.take();
+    assert_eq!(phone.map("down", 28, &[]), [down(K::RETURN_ENTER)]);
 }

@@ -11,6 +11,8 @@ struct Line {
     echoes: std::collections::VecDeque<(Instant, super::super::flow::Mark)>,
     delays: Vec<Duration>,
     frames: u32,
+    /// Bytes of sound each 20 ms.
+    sound: usize,
 }
 
 impl Line {
@@ -26,6 +28,7 @@ impl Line {
             echoes: std::collections::VecDeque::new(),
             delays: vec![],
             frames: 0,
+            sound: 0,
         }
     }
 
@@ -44,6 +47,10 @@ impl Line {
                 let (_, mark) = self.echoes.pop_front().unwrap();
                 self.flow.echoed(mark, self.now);
                 self.pace.update(&self.flow, self.now);
+            }
+            if n % 20 == 0 && self.sound > 0 {
+                self.carry(self.sound as f64);
+                self.flow.sent(self.sound, false, self.now);
             }
             if n % every == 0 && self.flow.has_room(0, self.now) {
                 let budget = self.pace.bits_per_second().map_or(size, |bits| f64::from(bits) / 8.0 / 10.0);
@@ -86,6 +93,17 @@ fn a_long_fast_line_limits_nothing_either() {
     line.run(5000, 16, 15_000.0);
     assert_eq!(line.pace.bits_per_second(), None);
     assert!(line.frames > 290, "{}", line.frames);
+}
+
+#[test]
+fn sound_on_a_long_line_does_not_freeze_the_picture_while_the_round_trip_is_measured() {
+    let mut line = Line::new(6.25e6, 100);
+    line.sound = 256;
+    line.run(3000, 33, 15_000.0);
+    for second in 0..30 {
+        line.run(1000, 33, 15_000.0);
+        assert!(line.frames >= 20, "{} pictures in second {second}", line.frames);
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use kvmdesk::crypto::seed::Seed;
 use kvmdesk::input::event::InputEvent;
 use kvmdesk::peer::gate::{Gate, Verdict};
 use kvmdesk::peer::machine::{
-    AnnouncedPlatform, Event, Input, LocalPointer, Opening, Output, Peer, PeerSettings, TargetOs,
+    AnnouncedPlatform, Event, Input, KeyboardSettings, LocalPointer, Opening, Output, Peer, PeerSettings, TargetOs,
 };
 use kvmdesk::peer::sharing::Hold;
 use kvmdesk::video::format::Resolution;
@@ -248,11 +248,16 @@ fn start(flags: u8) -> Run {
         identity: IdentityKeyPair::from_seed(&[1; 32]),
         is_encryption_required: is_strict,
         is_direct_plaintext_allowed: !pick(8),
-        announce: if pick(16) { AnnouncedPlatform::Linux } else { AnnouncedPlatform::Windows },
+        announce: match (pick(16), pick(64)) {
+            (true, false) => AnnouncedPlatform::Linux,
+            (true, true) => AnnouncedPlatform::MacOs,
+            (false, _) => AnnouncedPlatform::Windows,
+        },
         os: if pick(32) { TargetOs::MacOs } else { TargetOs::Windows },
         hostname: "desk".into(),
         username: "kvm".into(),
         local_pointer: if pick(64) { LocalPointer::On } else { LocalPointer::Auto },
+        keyboard: KeyboardSettings::default(),
     };
     let now = Instant::now();
     let size = Resolution::new(1280, 720);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hid::backend::HidDevice;
 use crate::input::event::LedState;
-use crate::input::keymap;
+use crate::input::keymap::{Function, Numbering, POSITIONS};
 
 pub(super) const EV_KEY: u16 = 1;
 pub(super) const EV_REL: u16 = 2;
@@ -85,9 +85,9 @@ pub(super) struct Events {
 impl Default for Events {
     fn default() -> Self {
         let mut codes = BTreeMap::from(OTHERS);
-        for x11 in (X11_OFFSET..=255).rev() {
-            if let Some(usage) = keymap::from_linux(x11) {
-                codes.insert(usage.0, (x11 - X11_OFFSET) as u16);
+        for position in POSITIONS {
+            if let (Function::Key(usage), Some(x11)) = (position.function, position.code(Numbering::Linux)) {
+                codes.entry(usage.0).or_insert((x11 - X11_OFFSET) as u16);
             }
         }
         Self {
@@ -270,11 +270,11 @@ mod tests {
     #[test]
     fn every_key_of_the_keymap_has_a_code() {
         let events = Events::default();
-        let scan_codes = (1..0x100).chain(0xE000..0xE100);
-        let usages =
-            scan_codes.filter_map(keymap::from_windows).chain((8..=255).filter_map(keymap::from_linux));
-        let missing: BTreeSet<u8> =
-            usages.filter(|usage| !events.codes.contains_key(&usage.0)).map(|usage| usage.0).collect();
+        let usages = POSITIONS.iter().filter_map(|position| match position.function {
+            Function::Key(usage) => Some(usage.0),
+            Function::Consumer(_) | Function::System(_) => None,
+        });
+        let missing: BTreeSet<u8> = usages.filter(|usage| !events.codes.contains_key(usage)).collect();
         assert_eq!(missing, BTreeSet::new());
         assert_eq!(events.codes[&KeyUsage::A.0], 30);
         assert_eq!(events.codes[&KeyUsage::RIGHT_GUI.0], 126);

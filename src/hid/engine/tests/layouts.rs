@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use xkbcommon::xkb::{self, compose};
 
-use crate::input::keymap::POSITIONS;
+use crate::input::keymap::{Function, Numbering, POSITIONS};
 
 use super::*;
 
@@ -19,7 +19,8 @@ struct Target {
 
 /// The X11 code of a usage.
 fn code(usage: u8) -> u32 {
-    POSITIONS.iter().find(|p| p.usage.0 == usage).map(|p| u32::from(p.linux)).unwrap()
+    let key = Function::Key(KeyUsage(usage));
+    POSITIONS.iter().find(|p| p.function == key).and_then(|p| p.code(Numbering::Linux)).unwrap()
 }
 
 impl Target {
@@ -54,8 +55,8 @@ impl Target {
             for modifier in with {
                 state.update_key(code(*modifier).into(), xkb::KeyDirection::Down);
             }
-            for position in POSITIONS.iter().filter(|p| p.linux != 0) {
-                let text = state.key_get_utf8(u32::from(position.linux).into());
+            for code in POSITIONS.iter().filter_map(|p| p.code(Numbering::Linux)) {
+                let text = state.key_get_utf8(code.into());
                 all.extend(text.chars().filter(|c| !c.is_control()));
             }
         }

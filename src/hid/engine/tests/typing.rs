@@ -78,3 +78,41 @@ fn characters_by_number_hold_their_modifier_around_all_digits() {
     assert_eq!(sim.keys(), want);
     assert_eq!(sim.engine.health.characters_not_typed, 0);
 }
+
+#[test]
+fn esc_among_single_characters_is_typed_in_its_place() {
+    let mut sim = Sim::new();
+    let typed = std::iter::repeat_with(|| text(1)).take(50);
+    sim.send(A, typed.chain([escape(true), escape(false)]));
+    sim.run(5000);
+    let keys = sim.keys();
+    let x = keys.iter().filter(|k| **k == "00001b0000000000").count();
+    assert_eq!((x, keys[100..].to_vec()), (50, vec!["0000290000000000", "0000000000000000"]));
+}
+
+#[test]
+fn a_long_text_tells_its_quarters_and_its_end_with_what_was_left_out() {
+    let mut sim = Sim::new();
+    sim.send(A, [InputEvent::Text(format!("é{}", "x".repeat(999)))]);
+    let mut told = vec![];
+    for _ in 0..350 {
+        sim.run(50);
+        let (is_connected, notice) = sim.notice();
+        assert!(is_connected);
+        if told.last() != Some(&notice) {
+            told.push(notice);
+        }
+    }
+    let numbers = |s: &str| -> Vec<u32> {
+        s.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+    };
+    let all: Vec<_> = told.iter().map(|s| numbers(s)).collect();
+    assert_eq!(
+        all,
+        [vec![1000, 16], vec![250, 1000, 12], vec![500, 1000, 8], vec![750, 1000, 4], vec![1000, 1]]
+    );
+    assert!(told[..4].iter().all(|s| s.ends_with("Esc stops it.")), "{told:?}");
+    assert!(told[4].contains("1 of them were left out") && told[4].contains("\"us\""), "{}", told[4]);
+    sim.run(11_000);
+    assert_eq!(sim.notice().1, "");
+}

@@ -28,6 +28,8 @@ struct Device {
     opened: Arc<AtomicUsize>,
     closed: Arc<AtomicUsize>,
     is_there: Arc<AtomicBool>,
+    /// Whether it is there can be seen without opening it.
+    is_seen: bool,
 }
 
 impl Device {
@@ -40,6 +42,7 @@ impl Device {
             opened: Arc::default(),
             closed: Arc::default(),
             is_there: Arc::new(AtomicBool::new(true)),
+            is_seen: false,
         }
     }
 
@@ -52,6 +55,13 @@ impl Device {
 impl PcmSource for Device {
     fn name(&self) -> String {
         "the test's".into()
+    }
+
+    fn look(&mut self) -> Result<(), PcmError> {
+        if self.is_seen && !self.is_there.load(Ordering::Acquire) {
+            return Err(PcmError("there is none".into()));
+        }
+        Ok(())
     }
 
     fn open(&mut self) -> Result<Box<dyn Pcm>, PcmError> {
@@ -246,4 +256,51 @@ async fn a_device_that_gives_nothing_is_opened_again() {
     let _listener = audio.handle().subscribe();
     until("it is opened twice", || count(&device.opened) == 2).await;
     assert_eq!(count(&device.closed), 1);
+}
+
+#[tokio::test]
+async fn a_device_that_comes_and_goes_is_told_to_those_who_want_to_know() {
+    let device = Device { is_seen: true, ..Device::new() };
+    device.is_there.store(false, Ordering::Release);
+    let audio = Audio::spawn_from(Box::new(device.clone()));
+    let handle = audio.handle();
+    let mut presence = handle.presence();
+    assert!(!*presence.borrow_and_update(), "known from the start");
+    until("the state", || handle.report().state == AudioState::NoDevice).await;
+    assert_eq!(handle.report().notice, "there is none");
+
+    device.is_there.store(true, Ordering::Release);
+    let told = tokio::time::timeout(LONG, presence.wait_for(|is_there| *is_there)).await;
+    assert!(*told.expect("it is seen in time").unwrap());
+    until("the state", || handle.report().state == AudioState::Asleep).await;
+    assert_eq!((handle.report().notice.as_str(), device.opened.load(Ordering::Acquire)), ("", 0));
+
+    let mut subscription = handle.subscribe();
+    device.give(Given::Samples(tone(0, FRAMES * 4, 440.0, 9000.0)));
+    next(&mut subscription).await;
+    device.is_there.store(false, Ordering::Release);
+    device.give(Given::Gone);
+    let told = tokio::time::timeout(LONG, presence.wait_for(|is_there| !*is_there)).await;
+    assert!(!*told.expect("the loss is told").unwrap());
+    // Nobody looks after it for nobody.
+    drop((subscription, presence));
+    until("the sleep", || handle.report().notice == "there is none").await;
+    device.is_there.store(true, Ordering::Release);
+    let presence = handle.presence();
+    until("a look at once", || *presence.borrow()).await;
+}
+
+#[tokio::test]
+async fn a_device_that_only_opening_tells_of_counts_as_there() {
+    let device = Device::new();
+    device.is_there.store(false, Ordering::Release);
+    let audio = Audio::spawn_from(Box::new(device.clone()));
+    let handle = audio.handle();
+    let presence = handle.presence();
+    let subscription = handle.subscribe();
+    until("the fault", || handle.report().notice == "it is not there").await;
+    drop(subscription);
+    until("the sleep", || handle.report().state == AudioState::Asleep).await;
+    assert_eq!(handle.report().notice, "it is not there", "still so, as far as is known");
+    assert!(*presence.borrow());
 }

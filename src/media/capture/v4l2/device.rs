@@ -6,13 +6,16 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use super::V4l2Settings;
-use super::choose::Mode;
+use super::choose::{self, Mode};
 use super::find::Finder;
 use super::open::{Open, open_first};
 use super::receiver::Hardware;
+use super::stick::Believed;
 use super::stream::{Stream, pixels_of};
 use super::sys::{self, hdmi};
 use crate::media::capture::PassedOver;
+use crate::media::pipeline::MaxSize;
+use crate::media::scale::SizeBudget;
 use crate::video::edid::{BLOCK, Edid};
 use crate::video::format::{PixelFormat, Resolution};
 
@@ -21,6 +24,10 @@ pub struct Kernel {
     settings: V4l2Settings,
     finder: Finder,
     open: Option<Open>,
+    /// Frames need not be larger.
+    wish: Option<Resolution>,
+    /// What may be believed of the stick, if the device is one.
+    believed: Believed,
     /// What could not be used and why, of the signal at hand.
     passed_over: Vec<PassedOver>,
     /// Why the configured EDID is not shown.
@@ -50,11 +57,24 @@ pub struct DeviceFacts {
     pub edid: Option<Edid>,
 }
 
+impl DeviceFacts {
+    /// The mode that is tried first while pictures are sent as [`MaxSize`] says; `None` if there is none.
+    pub fn first_mode(&self, max_size: MaxSize) -> Option<Mode> {
+        let whole = self.modes.first()?;
+        let wish = SizeBudget::new(max_size).size(whole.size);
+        let smaller = choose::scales(&self.driver, self.signal.is_some())
+            .then(|| choose::smaller(&self.modes, whole, wish))
+            .flatten();
+        smaller.or(Some(*whole))
+    }
+}
+
 impl Kernel {
     /// The device is opened later.
     pub fn new(settings: V4l2Settings) -> Self {
         let finder = Finder::new(settings.device.clone());
-        Self { settings, finder, open: None, passed_over: Vec::new(), edid_fault: None }
+        let believed = Believed::default();
+        Self { settings, finder, open: None, wish: None, believed, passed_over: Vec::new(), edid_fault: None }
     }
 
     /// The descriptor to poll, if there is one.
@@ -100,7 +120,7 @@ impl Kernel {
     /// If it cannot be opened.
     pub fn facts(&mut self) -> io::Result<DeviceFacts> {
         let formats = &self.settings.formats;
-        let mut open = open_first(&self.finder)?;
+        let mut open = open_first(&self.finder, self.believed)?;
         let signal = match hdmi::query_timings(open.fd()) {
             Ok(timings) => {
                 open.timings = Some(timings);
@@ -176,11 +196,21 @@ impl Kernel {
                 );
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             };
-            match open.set(&mode) {
+            let is_smaller = open.smaller_set().is_some();
+            let set = open.set(&mode).and_then(|format| match format.resolution {
+                size if is_smaller && size != mode.size => {
+                    Err(io::Error::other(format!("the driver sets {size} instead of {}", mode.size)))
+                }
+                _ => Ok(format),
+            });
+            match set {
                 Ok(format) => {
                     tracing::info!(format = %PassedOver::name_of(format.fourcc), size = %format.resolution, "capture format");
                     open.format = Some((format, mode.pixels));
-                    return Ok(format.resolution);
+                    if !is_smaller {
+                        open.whole = Some(Mode { size: format.resolution, ..mode });
+                    }
+                    return Ok(open.signal_size(format.resolution));
                 }
                 Err(error) if is_of_device(&error) => return Err(error),
                 Err(error) => {
@@ -212,7 +242,7 @@ fn is_of_device(error: &io::Error) -> bool {
 
 impl Hardware for Kernel {
     fn open(&mut self) -> io::Result<()> {
-        let open = open_first(&self.finder)?;
+        let open = open_first(&self.finder, self.believed)?;
         self.finder.take(&open.capability);
         tracing::info!(device = %open.path.display(), card = open.capability.card, api = ?open.api, "capture device opened");
         self.open = Some(open);
@@ -221,7 +251,8 @@ impl Hardware for Kernel {
     }
 
     fn close(&mut self) {
-        self.open = None;
+        let stick = self.open.take().and_then(|open| open.stick.as_ref().map(|stick| stick.believed()));
+        self.believed = stick.unwrap_or(self.believed);
     }
 
     fn query(&mut self) -> io::Result<Option<Resolution>> {
@@ -234,6 +265,9 @@ impl Hardware for Kernel {
             return sys::get_format(open.fd(), open.api).map(|_| None);
         }
         match hdmi::query_timings(open.fd()) {
+            Ok(timings) if !choose::is_sane(timings.resolution()) => {
+                Err(io::Error::from_raw_os_error(libc::ERANGE))
+            }
             Ok(timings) => {
                 open.timings = Some(timings);
                 Ok(Some(timings.resolution()))
@@ -260,16 +294,33 @@ impl Hardware for Kernel {
         hdmi::power_present(self.fd()?)
     }
 
+    fn set_wish(&mut self, wish: Option<Resolution>) -> bool {
+        if std::mem::replace(&mut self.wish, wish) == wish {
+            return false;
+        }
+        let is_set = |open: &&Open| open.format.is_some();
+        self.open
+            .as_ref()
+            .filter(is_set)
+            .is_some_and(|open| open.smaller(&open.modes, wish) != open.smaller_set())
+    }
+
     fn configure(&mut self) -> io::Result<Resolution> {
-        let formats = self.settings.formats.clone();
+        let (formats, wish) = (self.settings.formats.clone(), self.wish);
         let open = self.device()?;
         open.format = None;
         if let Some(timings) = open.timings.filter(|_| open.has_timings) {
             hdmi::set_timings(open.fd(), &timings)?;
             open.set_timings = Some(timings);
         }
-        let (modes, passed_over) = open.modes(&formats)?;
-        (open.modes, open.at) = (modes, 0);
+        let (mut modes, passed_over) = open.modes(&formats)?;
+        let smaller = open.smaller(&modes, wish);
+        if let Some(smaller) = smaller {
+            open.whole = open.whole.or(modes.first().copied());
+            modes.retain(|mode| *mode != smaller);
+            modes.insert(0, smaller);
+        }
+        (open.modes, open.at, open.has_smaller) = (modes, 0, smaller.is_some());
         for one in &passed_over {
             tracing::debug!(format = %one.name(), reason = one.reason, "a format is passed over");
         }
@@ -292,7 +343,7 @@ impl Hardware for Kernel {
             match Stream::start(open.device.handle(), open.api, format, pixels) {
                 Ok(stream) => {
                     open.stream = Some(stream);
-                    return Ok(format.resolution);
+                    return Ok(open.signal_size(format.resolution));
                 }
                 Err(error) if is_of_device(&error) => return Err(error),
                 Err(error) => {

@@ -10,7 +10,7 @@ use self::device::Kernel;
 use self::receiver::Receiver;
 use super::{FramePair, Source, SourceEvent, SourceReport, SourceState};
 use crate::media::wake::WakeReceiver;
-use crate::video::format::PixelFormat;
+use crate::video::format::{PixelFormat, Resolution};
 
 pub mod choose;
 pub mod device;
@@ -99,6 +99,10 @@ impl Source for V4l2Source {
             passed_over: hardware.passed_over().to_vec(),
             edid_fault: hardware.edid_fault().map(str::to_owned),
         }
+    }
+
+    fn set_wish(&mut self, size: Option<Resolution>) {
+        self.receiver.set_wish(size, Instant::now());
     }
 
     fn set_awake(&mut self, is_awake: bool) {

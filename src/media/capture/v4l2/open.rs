@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::choose::{self, Mode};
 use super::find::Finder;
-use super::stick::Stick;
+use super::stick::{Believed, Stick};
 use super::stream::{Stream, pixels_of};
 use super::sys::hdmi::Timings;
 use super::sys::{self, Api, Capability, DriverFormat, hdmi};
@@ -31,6 +31,10 @@ pub(super) struct Open {
     /// What may be tried, best first; the one that is set is `at`.
     pub(super) modes: Vec<Mode>,
     pub(super) at: usize,
+    /// The mode of the largest pictures, with the size that it really gave if it was set once.
+    pub(super) whole: Option<Mode>,
+    /// The first of `modes` is a smaller one, tried before the others because no more is wished.
+    pub(super) has_smaller: bool,
     pub(super) format: Option<(DriverFormat, PixelFormat)>,
     /// What a hot-plug pulse shows again.
     pub(super) edid: Option<Vec<u8>>,
@@ -38,11 +42,12 @@ pub(super) struct Open {
     pub(super) stick: Option<Stick>,
 }
 
-/// Opens the first node that is the device; with none of them, the configured one whatever it is.
-pub(super) fn open_first(finder: &Finder) -> io::Result<Open> {
+/// Opens the first node that is the device; with none of them, the configured one whatever it is. `believed`: of the
+/// stick, if it is one and was open before.
+pub(super) fn open_first(finder: &Finder, believed: Believed) -> io::Result<Open> {
     let mut first = None;
     for path in finder.candidates() {
-        match Open::at(&path) {
+        match Open::at(&path, believed) {
             Ok(open) if finder.is_it(&open.capability) => return Ok(open),
             other => {
                 first.get_or_insert(other);
@@ -53,7 +58,7 @@ pub(super) fn open_first(finder: &Finder) -> io::Result<Open> {
 }
 
 impl Open {
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub(super) fn at(path: &Path, believed: Believed) -> io::Result<Self> {
         if path.as_os_str().as_bytes().contains(&0) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the device's path holds a zero byte"));
         }
@@ -78,15 +83,34 @@ impl Open {
             set_timings: None,
             modes: Vec::new(),
             at: 0,
+            whole: None,
+            has_smaller: false,
             format: None,
             edid: None,
             is_unplugged: false,
-            stick: Stick::beside(path),
+            stick: Stick::beside(path, believed),
         })
     }
 
     pub(super) fn fd(&self) -> RawFd {
         self.device.handle().fd()
+    }
+
+    /// The smaller mode that is set, if it is one.
+    pub(super) fn smaller_set(&self) -> Option<Mode> {
+        self.modes.first().filter(|_| self.has_smaller && self.at == 0).copied()
+    }
+
+    /// The mode for pictures that need not be larger than `wish`, if there is a smaller one than usual.
+    pub(super) fn smaller(&self, modes: &[Mode], wish: Option<Resolution>) -> Option<Mode> {
+        let whole = self.whole.as_ref().or(modes.first())?;
+        let wish = wish.filter(|_| choose::scales(&self.capability.driver, self.has_timings))?;
+        choose::smaller(modes, whole, wish)
+    }
+
+    /// The size of the signal, as far as it is known, when pictures of the size `captured` come.
+    pub(super) fn signal_size(&self, captured: Resolution) -> Resolution {
+        self.whole.map_or(captured, |whole| whole.size)
     }
 
     pub(super) fn plug(&mut self, is_plugged: bool) -> io::Result<()> {
@@ -156,6 +180,9 @@ impl Open {
         if format.fourcc != mode.fourcc {
             let text = format!("the driver sets {} instead", PassedOver::name_of(format.fourcc));
             return Err(io::Error::other(text));
+        }
+        if !choose::is_sane(format.resolution) {
+            return Err(io::Error::other(format!("pictures of {} are not taken", format.resolution)));
         }
         if !is_sized {
             let text = format!("the driver sets {} where the signal is {}", format.resolution, mode.size);

@@ -36,10 +36,15 @@ pub trait Hardware {
     /// Whether there are 5 V on the cable; `None` if that cannot be known.
     fn power_present(&mut self) -> Option<bool>;
 
-    /// Sets the device to the signal that was queried last; gives the size that is captured.
+    /// Frames need not be larger than this. Whether [`Hardware::configure`] would set another mode than the one set.
+    fn set_wish(&mut self, wish: Option<Resolution>) -> bool;
+
+    /// Sets the device to the signal that was queried last; gives the signal's size, of a device without timings the
+    /// largest that it captures.
     fn configure(&mut self) -> io::Result<Resolution>;
 
-    /// Starts to stream what was configured; may find that another format or size is what works.
+    /// Starts to stream what was configured; may find that another format or size is what works. Gives the size as
+    /// [`Hardware::configure`] does.
     fn start(&mut self) -> io::Result<Resolution>;
 
     /// Stops streaming.
@@ -142,6 +147,16 @@ impl<H: Hardware> Receiver<H> {
     /// Starts or stops taking frames, at the next [`Receiver::tick`].
     pub fn set_awake(&mut self, is_awake: bool) {
         self.is_awake = is_awake;
+    }
+
+    /// Frames need not be larger than this: at the next [`Receiver::tick`] the device is set to a mode that gives no
+    /// more, if it has one.
+    pub fn set_wish(&mut self, wish: Option<Resolution>, now: Instant) {
+        if self.hardware.set_wish(wish) {
+            self.stop();
+            self.configured = None;
+            self.look_at = now;
+        }
     }
 
     /// When [`Receiver::tick`] has to be called at the latest.

@@ -100,10 +100,12 @@ impl Stream {
         self.handle.fd()
     }
 
-    /// Takes what is filled, keeps the newest; true if a frame came.
+    /// Takes what is filled, keeps the newest; true if a frame came. Each buffer once and no more: a device that returns
+    /// them at once, damaged, would keep the thread for ever.
     pub(super) fn drain(&mut self) -> io::Result<bool> {
         let mut has_come = false;
-        while let Some(filled) = buffers::dequeue(self.fd(), self.api)? {
+        for _ in 0..self.buffers.len() {
+            let Some(filled) = buffers::dequeue(self.fd(), self.api)? else { break };
             let taken = Taken { filled, at: Instant::now() };
             let is_usable = !filled.is_damaged && self.is_whole(&taken);
             let dropped = if is_usable {

@@ -11,7 +11,7 @@ const SOS: u8 = 0xda;
 const EOI: u8 = 0xd9;
 use crate::media::capture::{Colours, RawFrame};
 use crate::media::convert::tests::to_rgb;
-use crate::media::convert::{ConvertError, convert_stripes};
+use crate::media::convert::{ConvertError, convert_stripes, half_size};
 use crate::media::picture::Stripes;
 use crate::video::format::PixelFormat;
 
@@ -116,6 +116,96 @@ fn every_subsampling_puts_colours_in_their_places() {
             assert!(off <= Some(4), "{subsamp:?} at {x},{y}: {got:?}");
         }
     }
+}
+
+/// A smooth picture with an edge of brightness and of colour across it.
+fn smooth(size: Resolution) -> Vec<u8> {
+    let at = |x: u32, y: u32| {
+        let wave = |n: u32, span: u32| (40 + n % span * 150 / span) as u8;
+        let is_right = x > size.width / 3;
+        [wave(x + y, 97), if is_right { 200 } else { 60 }, wave(x * 2 + 3 * y, 131)]
+    };
+    (0..size.height).flat_map(|y| (0..size.width).flat_map(move |x| at(x, y))).collect()
+}
+
+/// The mean of each 2x2 samples.
+fn boxed(plane: &[u8], width: usize) -> Vec<u8> {
+    let pairs = plane.chunks_exact(width * 2).flat_map(|rows| {
+        let (upper, lower) = rows.split_at(width);
+        upper.chunks_exact(2).zip(lower.chunks_exact(2))
+    });
+    let sum = |pair: &[u8]| u32::from(pair[0]) + u32::from(pair[1]);
+    pairs.map(|(a, b)| ((sum(a) + sum(b) + 2) / 4) as u8).collect()
+}
+
+#[test]
+fn half_the_size_is_the_whole_scaled_down() {
+    for size in [Resolution::new(160, 96), Resolution::new(164, 100), Resolution::new(640, 360)] {
+        for subsamp in SUBSAMPLINGS {
+            let data = encode(&smooth(size), size, |c| c.set_subsamp(subsamp).unwrap());
+            let (mut whole, half) = (marked(size), half_size(PixelFormat::Mjpeg, size).unwrap());
+            assert_eq!(half, Resolution::new(size.width / 2, size.height / 2));
+            convert(&data, size, &mut whole).unwrap();
+            let mut small = marked(half);
+            convert(&data, size, &mut small).unwrap();
+            let planes = [
+                (whole.y(), small.y(), size.width),
+                (whole.u(), small.u(), size.width / 2),
+                (whole.v(), small.v(), size.width / 2),
+            ];
+            for (n, (whole, small, width)) in planes.into_iter().enumerate() {
+                let off = boxed(whole, width as usize)
+                    .iter()
+                    .zip(small)
+                    .map(|(a, b)| a.abs_diff(*b))
+                    .collect::<Vec<_>>();
+                let mean = off.iter().map(|off| f64::from(*off)).sum::<f64>() / off.len() as f64;
+                let most = off.iter().max();
+                // These have fewer samples of colour than the small picture: half of few is fewer.
+                let is_coarse = n > 0 && matches!(subsamp, Subsamp::Sub4x1 | Subsamp::Sub1x4);
+                let is_near = if is_coarse { mean <= 6.0 } else { most <= Some(&2) };
+                assert!(is_near, "{subsamp:?} {size} plane {n}: mean {mean}, most {most:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_of_an_odd_size_keeps_every_colour_in_its_place() {
+    // Columns and rows that only padding fills come last and must not be taken for picture.
+    for (width, height) in [(161, 97), (162, 98), (163, 99), (166, 90), (1366 / 8, 768 / 8), (3, 9), (9, 3)] {
+        let size = Resolution::new(width, height);
+        let half = half_size(PixelFormat::Mjpeg, size).unwrap();
+        assert_eq!(half, Resolution::new(width.div_ceil(2), height.div_ceil(2)).to_even());
+        for subsamp in SUBSAMPLINGS {
+            let rgb = if subsamp == Subsamp::Gray { [90; 3] } else { [30, 90, 200] };
+            let pixels = rgb.repeat((width * height) as usize);
+            let data = encode(&pixels, size, |c| c.set_subsamp(subsamp).unwrap());
+            let mut small = marked(half);
+            convert(&data, size, &mut small).unwrap();
+            let columns = half.width as usize;
+            for (n, y) in small.y().iter().enumerate() {
+                let chroma = n / columns / 2 * (columns / 2) + n % columns / 2;
+                let got = to_rgb([*y, small.u()[chroma], small.v()[chroma]]);
+                let off = got.iter().zip(rgb).map(|(got, want)| (got - i32::from(want)).abs()).max();
+                assert!(off <= Some(3), "{subsamp:?} {size} at {n}: {got:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_is_for_jpegs_and_nothing_smaller() {
+    let size = Resolution::new(64, 48);
+    assert_eq!(half_size(PixelFormat::Yuyv, size), None);
+    assert_eq!(half_size(PixelFormat::Mjpeg, Resolution::new(2, 2)), None);
+    let data = encode(&smooth(size), size, |_| ());
+    for other in [Resolution::new(32, 22), Resolution::new(16, 12), Resolution::new(128, 96)] {
+        assert_eq!(convert(&data, size, &mut marked(other)), Err(ConvertError::OtherSize), "{other}");
+    }
+    let mut small = marked(Resolution::new(32, 24));
+    let damaged = convert(&data[..data.len() / 2], size, &mut small);
+    assert!(damaged.is_err() && small == marked(Resolution::new(32, 24)), "as it was");
 }
 
 #[test]
@@ -260,9 +350,11 @@ proptest! {
             data.truncate(cut.index(data.len()));
             data.extend([0xff, EOI]);
         }
-        let mut picture = marked(size);
-        if convert(&data, size, &mut picture).is_err() {
-            prop_assert_eq!(picture, marked(size));
+        for size_of_picture in [size, half_size(PixelFormat::Mjpeg, size).unwrap()] {
+            let mut picture = marked(size_of_picture);
+            if convert(&data, size, &mut picture).is_err() {
+                prop_assert_eq!(picture, marked(size_of_picture));
+            }
         }
     }
 }

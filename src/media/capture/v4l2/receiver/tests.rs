@@ -61,6 +61,8 @@ struct Fake {
     has_events: bool,
     has_edid: bool,
     pulses: usize,
+    wish: Option<Resolution>,
+    configured: usize,
 }
 
 fn errno(code: i32) -> io::Error {
@@ -109,8 +111,13 @@ impl Hardware for Fake {
         Some(self.fault != Some(Fault::NoCable))
     }
 
+    fn set_wish(&mut self, wish: Option<Resolution>) -> bool {
+        std::mem::replace(&mut self.wish, wish) != wish
+    }
+
     fn configure(&mut self) -> io::Result<Resolution> {
         self.check()?;
+        self.configured += 1;
         if self.is_streaming {
             return Err(errno(libc::EBUSY));
         }
@@ -181,6 +188,8 @@ impl Simulation {
             has_events,
             has_edid,
             pulses: 0,
+            wish: None,
+            configured: 0,
         };
         let mut receiver = Receiver::new(fake, now);
         receiver.set_awake(true);
@@ -389,6 +398,32 @@ fn asleep_nothing_streams_and_little_happens() {
     assert_eq!(simulation.receiver.state().resolution, Some(Resolution::new(800, 600)));
     simulation.receiver.set_awake(true);
     simulation.recovers("waking");
+}
+
+#[test]
+fn a_wish_sets_the_device_anew_and_is_no_trouble() {
+    let mut simulation = Simulation::new(false, true);
+    simulation.recovers("the start");
+    let (counts, before) = (simulation.receiver.counts(), simulation.fake().configured);
+    let half = Some(Resolution::new(960, 540));
+    for (wish, configured) in [(half, 1), (half, 1), (None, 2), (half, 3)] {
+        let now = simulation.now;
+        simulation.receiver.set_wish(wish, now);
+        assert_eq!(simulation.signal(), SignalState::Active);
+        let took = simulation.recovers("a wish");
+        assert!(took < Duration::from_millis(50), "{took:?}");
+        assert_eq!(simulation.fake().configured, before + configured);
+    }
+    assert_eq!(simulation.receiver.counts(), counts);
+    // While there is nothing to set it is kept for later.
+    simulation.set_fault(Some(Fault::NoSignal));
+    simulation.run(Duration::from_secs(2));
+    let now = simulation.now;
+    simulation.receiver.set_wish(None, now);
+    simulation.run(Duration::from_secs(2));
+    assert_eq!(simulation.signal(), SignalState::NoSignal);
+    simulation.set_fault(None);
+    simulation.recovers("the signal");
 }
 
 #[test]
