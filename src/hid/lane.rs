@@ -95,6 +95,11 @@ impl Lane {
         self.pending.is_empty()
     }
 
+    /// Whether nothing waits and the last report was taken.
+    pub(super) fn is_free(&self) -> bool {
+        self.pending.is_empty() && matches!(self.state, State::Ready)
+    }
+
     /// The head was taken.
     pub(super) fn written(&mut self) -> Option<Report> {
         self.state = State::Ready;

@@ -91,6 +91,11 @@ impl Pointing {
         is_new && self.mode == PointerMode::Auto && self.last == Motion::Place
     }
 
+    /// Whether [`Self::set_absolute_deaf`] said so last.
+    pub(super) fn is_absolute_deaf(&self) -> bool {
+        self.is_absolute_deaf
+    }
+
     /// Whether places become distances though the user did not say so.
     pub(super) fn falls_back(&self) -> bool {
         self.mode == PointerMode::Auto && self.is_absolute_deaf

@@ -133,6 +133,11 @@ impl ReportState {
         if self.pointing.set_absolute_deaf(is_deaf) { self.travel() } else { vec![] }
     }
 
+    /// Whether [`Self::set_absolute_deaf`] said so last.
+    pub fn is_absolute_deaf(&self) -> bool {
+        self.pointing.is_absolute_deaf()
+    }
+
     /// Whether places become distances though the user did not say so.
     pub fn falls_back(&self) -> bool {
         self.pointing.falls_back()

@@ -1,4 +1,4 @@
-//! `target.pointer` and `[input]` as written.
+//! `target.keyboard`, `target.pointer` and `[input]` as written.
 
 use serde::Deserialize;
 

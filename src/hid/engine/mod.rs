@@ -242,6 +242,7 @@ impl Engine {
 
     /// What came of a [`Deed::Write`]; `Err` is a device that failed in use.
     pub fn wrote(&mut self, device: HidDevice, outcome: Result<WriteOutcome, String>, now: Instant) {
+        let mut is_refused = false;
         match outcome {
             Ok(WriteOutcome::Written) => {
                 if let Some(report) = self.lane_of(device).written() {
@@ -256,6 +257,7 @@ impl Engine {
             Ok(WriteOutcome::Busy) => {
                 if self.lane_of(device).is_stalled() {
                     self.state.lift_buttons(device);
+                    is_refused = device == HidDevice::Absolute;
                 }
                 self.lane_of(device).busy(now);
                 self.find_host(now);
@@ -272,7 +274,7 @@ impl Engine {
                 now,
             ),
         }
-        self.watch_absolute();
+        self.watch_absolute(is_refused);
     }
 
     /// When [`Self::poll_deed`] has something new to say.

@@ -9,7 +9,7 @@ use crate::hid::report::OwnerId;
 use crate::hid::work::Work;
 use crate::input::event::InputEvent;
 
-use super::{ABSOLUTE, Engine, MOVE_PATIENCE, RELATIVE, lane_index};
+use super::{ABSOLUTE, Engine, KEYBOARD, MOVE_PATIENCE, RELATIVE, lane_index};
 
 impl Engine {
     /// Which pointer devices the target understands.
@@ -24,8 +24,13 @@ impl Engine {
 
     /// A target that reads the relative pointer and not the absolute one gets distances from now on, first those to the
     /// last place; places again as soon as it takes one.
-    pub(super) fn watch_absolute(&mut self) {
-        let is_deaf = self.lanes[ABSOLUTE].is_stalled() && !self.lanes[RELATIVE].is_stalled();
+    ///
+    /// `is_refused`: just now the absolute one was tried in vain. Only then that begins: a host that wakes up takes it.
+    pub(super) fn watch_absolute(&mut self, is_refused: bool) {
+        let is_stalled = |at: usize| self.lanes[at].is_stalled();
+        // The keyboard speaks for the host: one that is asleep reads nothing of anything.
+        let is_heard = self.state.is_absolute_deaf() || (is_refused && self.lanes[KEYBOARD].is_free());
+        let is_deaf = is_stalled(ABSOLUTE) && !is_stalled(RELATIVE) && !is_stalled(KEYBOARD) && is_heard;
         if self.state.falls_back() && !is_deaf {
             self.forget_distances();
         }

@@ -25,7 +25,7 @@ impl Engine {
         for lane in &mut self.lanes {
             lane.reset();
         }
-        self.watch_absolute();
+        self.watch_absolute(false);
         (0..self.lanes.len()).for_each(|at| self.push_all_up(at));
     }
 
@@ -55,6 +55,7 @@ impl Engine {
             self.fault = NOT_READING.to_owned();
             self.health.is_connected = false;
             self.discard_everything();
+            self.watch_absolute(false);
             for other in (0..self.lanes.len()).filter(|other| *other != at) {
                 self.push_all_up(other);
             }
@@ -63,13 +64,13 @@ impl Engine {
         for &device in self.lanes[at].devices {
             self.state.lift_buttons(device);
         }
-        self.watch_absolute();
         let is_keyboard_heard =
             self.last_accepted.is_some_and(|accepted| now.saturating_duration_since(accepted) < PATIENCE);
         if !is_keyboard_heard {
             // Said again as it is: the answer tells whether the host is there at all.
             self.push_all_up(KEYBOARD);
         }
+        self.watch_absolute(false);
     }
 
     /// Somebody comes who wants to know how it stands: if the last report was taken long ago, a write asks.

@@ -128,6 +128,24 @@ fn what_reads_only_the_boot_mouse_is_found_out_and_so_is_its_end() {
     assert_eq!((sim.got(HidDevice::Absolute).len(), sim.got(HidDevice::Relative).len()), (4, 0));
 }
 
+/// A host that is asleep reads nothing; it is no boot menu.
+#[test]
+fn nothing_is_moved_by_distances_when_a_host_wakes_up() {
+    for sleep in [1900, 2100, 3900, 4200, 10_000] {
+        let mut sim = sim(PointerMode::Auto);
+        sim.send(A, [pixel(300, 200)]);
+        sim.run(50);
+        sim.answer_all(BUSY);
+        sim.send(A, [pixel(310, 210)]);
+        sim.run(sleep);
+        sim.forget();
+        sim.answer_all(WRITTEN);
+        sim.run(2500);
+        assert!(sim.got(HidDevice::Relative).iter().all(|report| *report == "0000000000"), "{sleep}");
+        assert_eq!(stand(&sim, (0, 0)), (310, 210), "{sleep}");
+    }
+}
+
 #[test]
 fn two_hands_click_where_each_of_them_is() {
     let mut sim = Sim::new();
