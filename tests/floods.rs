@@ -14,8 +14,8 @@ use crate::support::hidlog::HidLog;
 use crate::support::procs::Proc;
 
 const PASSWORD: &str = "what the flood does not know";
-/// How much the daemon may grow, in bytes.
-const GROWTH: u64 = 16 * 1024 * 1024;
+/// How much the daemon may grow, in bytes: the encoder that the app might change to is loaded meanwhile.
+const GROWTH: u64 = 32 * 1024 * 1024;
 /// Set-1 scan code of A.
 const KEY_A: u32 = 30;
 

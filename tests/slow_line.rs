@@ -325,7 +325,6 @@ fn scrolling_text_on_a_slow_line() {
     println!("{} keys: p50 {p50} ms, p95 {p95} ms", ways.len());
     let line = door.stats.lock().unwrap().iter().filter_map(|s| s.line_bits_per_second).min();
     println!("the line at its slowest, as measured: {line:?} bits a second");
-    assert!(line.is_some_and(|bits| bits < FAST as u32 / 2), "the slow line was noticed: {line:?}");
     // The figures are goals, and they need a machine that has nothing else to do: by default only what no load of the
     // machine can cause is a failure, a queue that grows (many seconds, without flow control).
     let (oldest, key_p50, key_p95) = if is_strict() { (600, 150, 600) } else { (5_000, 2_500, 5_000) };

@@ -20,7 +20,7 @@ use super::quality::Work;
 use super::screen::Screen;
 use super::snapshot::{Desk, Snapshot, SnapshotError};
 use super::wake::WakeReceiver;
-use crate::video::frame::{CodecSet, EncodedFrame};
+use crate::video::frame::EncodedFrame;
 use crate::video::signal::{DisplayState, SignalState};
 
 mod lanes;
@@ -60,8 +60,8 @@ pub(super) struct Worker {
     hoping_since: Option<Instant>,
     /// The encoder that failed last, and when.
     failed: Option<(&'static str, Instant)>,
-    /// What watchers may change to; its encoders are checked once the first picture is there.
-    alternatives: Option<CodecSet>,
+    /// Why captured frames are not used now.
+    unusable: Option<String>,
 }
 
 /// Ends every subscription when the thread ends, for whatever reason.
@@ -83,7 +83,7 @@ impl Worker {
             applied,
             hoping_since: None,
             failed: None,
-            alternatives: None,
+            unusable: None,
         }
     }
 
@@ -129,8 +129,6 @@ impl Worker {
         if !self.lanes.arrange(fanout, encoders, screen.size(), now) {
             return;
         }
-        self.alternatives =
-            Some(fanout.requests().iter().flat_map(|(_, wish)| wish.decodes.iter()).collect());
         let lanes = self.lanes.stats();
         self.meter(|meters| meters.set_lanes(lanes));
         self.show();
@@ -207,7 +205,7 @@ impl Worker {
         fanout.publish(lane.id, &frame, now);
         lane.sent(&made, start, now);
         if !frame.is_keyframe
-            && let Some(codecs) = self.alternatives.take()
+            && let Some(codecs) = self.lanes.take_alternatives()
         {
             encoders.prove_soon(codecs);
         }
@@ -263,13 +261,20 @@ impl Worker {
         self.meter(|meters| meters.captured(is_changed, after));
         match result {
             Err(error) => {
-                tracing::warn!(%error, "a captured frame is not used");
+                let reason = error.to_string();
+                self.parts.source.spoilt(&reason);
+                // Bad frames come sixty a second.
+                if self.unusable.as_ref() != Some(&reason) {
+                    tracing::warn!(reason, "captured frames are not used");
+                    self.unusable = Some(reason);
+                }
                 self.meter(|meters| meters.counts.dropped_unusable += 1);
                 return;
             }
             Ok(None) => {}
             Ok(Some(change)) => self.mark(change),
         }
+        self.unusable = None;
         self.show();
     }
 

@@ -141,6 +141,9 @@ pub trait Source: Send {
     /// are dropped meanwhile), the state changed, `wake` was signalled, or `until` is reached.
     fn wait(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent;
 
+    /// The frame that was lent last could not be used, in words why. A source with another format may change to it.
+    fn spoilt(&mut self, _reason: &str) {}
+
     /// Lends the newest frame after [`SourceEvent::Frame`]; the frame lent before becomes `previous`.
     fn frame(&mut self) -> Option<FramePair<'_>>;
 }

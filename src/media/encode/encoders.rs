@@ -245,6 +245,7 @@ impl Encoders {
         let work = move || {
             sys::give_way();
             new.iter().for_each(|codec| encoders.prove_best(codec));
+            sys::give_memory_back();
         };
         if let Err(error) = std::thread::Builder::new().name("media-prove".into()).spawn(work) {
             tracing::debug!(%error, "encoders are checked when they are needed");

@@ -31,6 +31,8 @@ pub(super) struct Lanes {
     seen: Option<(u64, [Option<u32>; 5], bool)>,
     /// Codecs that cannot do pictures of this size.
     excluded: (CodecSet, Resolution),
+    /// What watchers would get if they withdrew what they have; `None` if that is the same as when it was asked for last.
+    alternatives: Option<CodecSet>,
     /// Time spent encoding since the last review, and the part of the thread's time that it was on average.
     busy: Duration,
     load: f64,
@@ -47,6 +49,7 @@ impl Lanes {
             watchers: BTreeMap::new(),
             seen: None,
             excluded: (CodecSet::EMPTY, Resolution::default()),
+            alternatives: None,
             busy: Duration::ZERO,
             load: 0.0,
             allows_second: false,
@@ -153,8 +156,19 @@ impl Lanes {
             .filter_map(|(codec, cost)| cost.map(|cost| Offer { codec, cost }))
             .collect();
         let seats = negotiate(&wishes, &offers, self.allows_second);
+        let chosen: CodecSet = seats.iter().flatten().map(|seat| seat.codec).collect();
+        let others = chosen.iter().flat_map(|codec| {
+            let left: Vec<_> = offers.iter().filter(|offer| offer.codec != codec).copied().collect();
+            negotiate(&wishes, &left, false).into_iter().flatten().map(|seat| seat.codec)
+        });
+        self.alternatives = Some(others.collect());
         self.seat(fanout, &wishes, &seats, now);
         true
+    }
+
+    /// What watchers would get if they withdrew what they have, if that may have changed.
+    pub(super) fn take_alternatives(&mut self) -> Option<CodecSet> {
+        self.alternatives.take()
     }
 
     fn seat(&mut self, fanout: &Fanout, wishes: &[Wish], seats: &[Option<Seat>], now: Instant) {

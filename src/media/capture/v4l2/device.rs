@@ -313,7 +313,9 @@ impl Hardware for Kernel {
             hdmi::set_timings(open.fd(), &timings)?;
             open.set_timings = Some(timings);
         }
-        let (mut modes, passed_over) = open.modes(&formats)?;
+        let (mut modes, mut passed_over) = open.modes(&formats)?;
+        modes.retain(|mode| open.refused.iter().all(|refused| refused.fourcc != mode.fourcc));
+        passed_over.extend(open.refused.iter().cloned());
         let smaller = open.smaller(&modes, wish);
         if let Some(smaller) = smaller {
             open.whole = open.whole.or(modes.first().copied());
@@ -364,6 +366,18 @@ impl Hardware for Kernel {
         if let Some(open) = &mut self.open {
             open.stream = None;
         }
+    }
+
+    fn refuse_format(&mut self, reason: &str) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        let Some((format, _)) = open.format else { return false };
+        let has_other = open.modes.iter().any(|mode| mode.fourcc != format.fourcc);
+        if has_other {
+            let one = PassedOver { fourcc: format.fourcc, reason: reason.to_owned() };
+            tracing::warn!(format = %one.name(), reason, "a format is passed over");
+            open.refused.push(one);
+        }
+        has_other
     }
 
     fn has_events(&self) -> bool {

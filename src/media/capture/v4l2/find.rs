@@ -51,8 +51,17 @@ impl Finder {
     /// Whether the device at a candidate is the one that was found first. Anything is, before one was; and a link
     /// says itself what it stands for.
     pub fn is_it(&self, capability: &Capability) -> bool {
-        let is_known = self.seen.as_ref().filter(|_| is_plain(&self.path));
-        is_known.is_none_or(|seen| *seen == Identity::from(capability))
+        self.known().is_none_or(|seen| *seen == Identity::from(capability))
+    }
+
+    /// Whether it is one of the same kind at another place: the user plugged it in elsewhere.
+    pub fn is_like_it(&self, capability: &Capability) -> bool {
+        self.known().is_none_or(|seen| seen.card == capability.card)
+    }
+
+    /// What a plain number stands for.
+    fn known(&self) -> Option<&Identity> {
+        self.seen.as_ref().filter(|_| is_plain(&self.path))
     }
 
     /// Takes the device for the configured one from now on.
@@ -91,6 +100,8 @@ mod tests {
         assert!(finder.is_it(&stick));
         assert!(!finder.is_it(&capability("usb-1.3", "HDMI stick")), "the same kind at another place");
         assert!(!finder.is_it(&capability("usb-1.2", "Camera")), "something else at the same place");
+        assert!(finder.is_like_it(&capability("usb-1.3", "HDMI stick")));
+        assert!(!finder.is_like_it(&capability("usb-1.2", "Camera")));
         assert_eq!(finder.candidates(), [node("video2"), node("video0"), node("video10")]);
     }
 

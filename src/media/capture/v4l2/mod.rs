@@ -37,6 +37,8 @@ pub struct V4l2Settings {
 pub struct V4l2Source {
     receiver: Receiver<Kernel>,
     damaged: u64,
+    /// A frame was lent of which nobody has said yet that it could not be used.
+    is_lent: bool,
     /// When the caller was last given something; what it does meanwhile is no silence of the device.
     left_at: Instant,
 }
@@ -52,7 +54,7 @@ impl V4l2Source {
     /// on trying.
     pub fn new(settings: V4l2Settings) -> Self {
         let now = Instant::now();
-        Self { receiver: Receiver::new(Kernel::new(settings), now), damaged: 0, left_at: now }
+        Self { receiver: Receiver::new(Kernel::new(settings), now), damaged: 0, is_lent: false, left_at: now }
     }
 
     /// Does what poll(2) says.
@@ -69,7 +71,11 @@ impl V4l2Source {
             && revents & libc::POLLIN != 0
         {
             let drained = stream.drain();
-            self.damaged += stream.take_damaged();
+            let damaged = stream.take_damaged();
+            self.damaged += damaged;
+            if damaged > 0 {
+                self.receiver.frame_spoilt("its frames are damaged, or of another size than was set", now);
+            }
             match drained {
                 Ok(true) => return self.receiver.frame_came(now),
                 Ok(false) => {}
@@ -115,7 +121,15 @@ impl Source for V4l2Source {
         event
     }
 
+    fn spoilt(&mut self, reason: &str) {
+        self.is_lent = false;
+        self.receiver.frame_spoilt(reason, Instant::now());
+    }
+
     fn frame(&mut self) -> Option<FramePair<'_>> {
+        if std::mem::replace(&mut self.is_lent, true) {
+            self.receiver.frame_used();
+        }
         match self.receiver.hardware.stream()?.lend() {
             Ok(pair) => pair,
             Err(error) => {

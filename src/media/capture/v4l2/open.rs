@@ -36,25 +36,32 @@ pub(super) struct Open {
     /// The first of `modes` is a smaller one, tried before the others because no more is wished.
     pub(super) has_smaller: bool,
     pub(super) format: Option<(DriverFormat, PixelFormat)>,
+    /// Formats whose frames could not be used.
+    pub(super) refused: Vec<PassedOver>,
     /// What a hot-plug pulse shows again.
     pub(super) edid: Option<Vec<u8>>,
     pub(super) is_unplugged: bool,
     pub(super) stick: Option<Stick>,
 }
 
-/// Opens the first node that is the device; with none of them, the configured one whatever it is. `believed`: of the
-/// stick, if it is one and was open before.
+/// Opens the first node that is the device; with none of them, one of the same kind at another place. Another device that
+/// has got its number is not taken for it. `believed`: of the stick, if it is one and was open before.
 pub(super) fn open_first(finder: &Finder, believed: Believed) -> io::Result<Open> {
-    let mut first = None;
+    let (mut like_it, mut first) = (None, None);
     for path in finder.candidates() {
         match Open::at(&path, believed) {
             Ok(open) if finder.is_it(&open.capability) => return Ok(open),
-            other => {
-                first.get_or_insert(other);
+            Ok(open) if like_it.is_none() && finder.is_like_it(&open.capability) => like_it = Some(open),
+            Ok(open) => {
+                let text = format!("\"{}\" has taken its number", open.capability.card);
+                first.get_or_insert(io::Error::new(io::ErrorKind::NotFound, text));
+            }
+            Err(error) => {
+                first.get_or_insert(error);
             }
         }
     }
-    first.unwrap_or_else(|| Err(io::Error::from_raw_os_error(libc::ENOENT)))
+    like_it.ok_or_else(|| first.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENOENT)))
 }
 
 impl Open {
@@ -86,6 +93,7 @@ impl Open {
             whole: None,
             has_smaller: false,
             format: None,
+            refused: Vec::new(),
             edid: None,
             is_unplugged: false,
             stick: Stick::beside(path, believed),

@@ -15,6 +15,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const RARE_LOOK: Duration = Duration::from_secs(2);
 /// Without a frame for so long the picture counts as stalled.
 const STALL: Duration = Duration::from_secs(2);
+/// So many frames in a row over so long that cannot be used: the format is none of use.
+const SPOILT: (u32, Duration) = (30, Duration::from_secs(3));
 /// How long the EDID is away in a hot-plug pulse; HDMI asks for at least 100 ms.
 const PULSE: Duration = Duration::from_millis(500);
 
@@ -50,6 +52,9 @@ pub trait Hardware {
     /// Stops streaming.
     fn stop(&mut self);
 
+    /// Passes the format that is set over until the device is opened again; false if there is no other.
+    fn refuse_format(&mut self, reason: &str) -> bool;
+
     /// Whether the driver tells when the signal changes.
     fn has_events(&self) -> bool;
 
@@ -81,6 +86,8 @@ pub struct Receiver<H> {
     is_local: bool,
     power: PowerSense,
     plug_at: Option<Instant>,
+    /// Frames in a row that could not be used, and since when.
+    spoilt: Option<(u32, Instant)>,
     /// What was logged last of a failure, so that each is one line.
     last_failure: Option<String>,
 }
@@ -123,6 +130,7 @@ impl<H: Hardware> Receiver<H> {
             is_local: false,
             power: PowerSense::default(),
             plug_at: None,
+            spoilt: None,
             last_failure: None,
         };
         receiver.tick(now);
@@ -196,6 +204,26 @@ impl<H: Hardware> Receiver<H> {
         self.state.signal = SignalState::Active;
     }
 
+    /// A frame came that cannot be used.
+    pub fn frame_spoilt(&mut self, reason: &str, now: Instant) {
+        let (count, since) = self.spoilt.unwrap_or((0, now));
+        self.spoilt = Some((count + 1, since));
+        if count + 1 >= SPOILT.0 && now >= since + SPOILT.1 {
+            self.spoilt = None;
+            if self.hardware.refuse_format(reason) {
+                self.stop();
+                self.configured = None;
+                self.may_start = true;
+                self.look_at = now;
+            }
+        }
+    }
+
+    /// A frame was used.
+    pub fn frame_used(&mut self) {
+        self.spoilt = None;
+    }
+
     /// The stream broke.
     pub fn stream_failed(&mut self, error: &io::Error, now: Instant) {
         if is_gone(error) {
@@ -219,10 +247,13 @@ impl<H: Hardware> Receiver<H> {
         if self.plug_at.is_some_and(|at| now >= at) {
             self.plug_at = None;
             self.may_start = true;
+            self.look_at = now;
             if let Err(error) = self.hardware.hot_plug(true) {
                 self.note(&error, "the EDID could not be shown again");
+                // Without it the computer has no display: it is shown as soon as the device takes it. One that is gone says
+                // so when it is asked.
+                self.plug_at = Some(now + LOOK).filter(|_| !is_gone(&error));
             }
-            self.look_at = now;
         }
         if self.is_open && now >= self.look_at {
             self.look(now);

@@ -106,7 +106,9 @@ impl Stream {
         let mut has_come = false;
         for _ in 0..self.buffers.len() {
             let Some(filled) = buffers::dequeue(self.fd(), self.api)? else { break };
-            let taken = Taken { filled, at: Instant::now() };
+            let now = Instant::now();
+            let at = filled.age.and_then(|age| now.checked_sub(age)).unwrap_or(now);
+            let taken = Taken { filled, at };
             let is_usable = !filled.is_damaged && self.is_whole(&taken);
             let dropped = if is_usable {
                 has_come = true;

@@ -63,6 +63,8 @@ struct Fake {
     pulses: usize,
     wish: Option<Resolution>,
     configured: usize,
+    formats: usize,
+    refuses_to_plug: bool,
 }
 
 fn errno(code: i32) -> io::Error {
@@ -141,6 +143,12 @@ impl Hardware for Fake {
         self.wedge = self.wedge.filter(|cure| *cure != Cure::Restart);
     }
 
+    fn refuse_format(&mut self, _: &str) -> bool {
+        let has_other = self.formats > 1;
+        self.formats -= usize::from(has_other);
+        has_other
+    }
+
     fn has_events(&self) -> bool {
         self.has_events
     }
@@ -151,6 +159,9 @@ impl Hardware for Fake {
 
     fn hot_plug(&mut self, is_plugged: bool) -> io::Result<()> {
         self.check()?;
+        if is_plugged && self.refuses_to_plug {
+            return Err(errno(libc::EIO));
+        }
         self.is_plugged = is_plugged;
         if is_plugged {
             self.pulses += 1;
@@ -190,6 +201,8 @@ impl Simulation {
             pulses: 0,
             wish: None,
             configured: 0,
+            formats: 1,
+            refuses_to_plug: false,
         };
         let mut receiver = Receiver::new(fake, now);
         receiver.set_awake(true);
@@ -454,4 +467,43 @@ fn trouble_does_not_spin() {
         let frames = if fault == Fault::Fatal || fault == Fault::Stalled { 60_000 / 16 + 60 } else { 0 };
         assert!(simulation.ticks <= 400 + frames, "{fault:?}: {} ticks a minute", simulation.ticks);
     }
+}
+
+#[test]
+fn a_format_whose_frames_cannot_be_used_gives_way_to_another() {
+    let mut simulation = Simulation::new(true, true);
+    simulation.fake().formats = 2;
+    simulation.recovers("the start");
+    let spoil = |simulation: &mut Simulation, seconds: u32| {
+        for _ in 0..seconds * 60 {
+            simulation.receiver.frame_spoilt("damaged", simulation.now);
+            simulation.run(FRAME);
+        }
+    };
+    spoil(&mut simulation, 2);
+    simulation.receiver.frame_used();
+    spoil(&mut simulation, 2);
+    assert_eq!(simulation.fake().formats, 2, "a few seconds of noise are no reason");
+    spoil(&mut simulation, 2);
+    assert_eq!(simulation.fake().formats, 1);
+    simulation.recovers("the other format");
+    let before = simulation.fake().configured;
+    spoil(&mut simulation, 20);
+    assert_eq!((simulation.fake().formats, simulation.fake().configured), (1, before), "there is no third");
+}
+
+#[test]
+fn an_edid_that_was_taken_away_is_shown_again_whatever_it_takes() {
+    let mut simulation = Simulation::new(true, true);
+    simulation.recovers("the start");
+    simulation.set_fault(Some(Fault::NoLock));
+    simulation.fake().refuses_to_plug = true;
+    while simulation.fake().is_plugged {
+        simulation.run(Duration::from_secs(1));
+    }
+    simulation.set_fault(None);
+    simulation.run(Duration::from_secs(20));
+    assert!(!simulation.fake().is_plugged);
+    simulation.fake().refuses_to_plug = false;
+    simulation.recovers("the EDID");
 }

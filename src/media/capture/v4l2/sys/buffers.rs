@@ -3,9 +3,11 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use v4l::v4l_sys::{
-    V4L2_BUF_CAP_SUPPORTS_MMAP_CACHE_HINTS, V4L2_BUF_FLAG_ERROR, V4L2_MEMORY_FLAG_NON_COHERENT, v4l2_buffer,
+    V4L2_BUF_CAP_SUPPORTS_MMAP_CACHE_HINTS, V4L2_BUF_FLAG_ERROR, V4L2_BUF_FLAG_TIMESTAMP_MASK,
+    V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, V4L2_MEMORY_FLAG_NON_COHERENT, v4l2_buffer,
     v4l2_memory_V4L2_MEMORY_MMAP, v4l2_plane, v4l2_requestbuffers,
 };
 use v4l::v4l2::vidioc;
@@ -19,6 +21,8 @@ pub struct Filled {
     pub index: u32,
     /// The driver says that its content is damaged.
     pub is_damaged: bool,
+    /// How long ago the driver says that it was captured, if it says so.
+    pub age: Option<Duration>,
     /// Start and end of the picture in each memory plane.
     pub spans: [(usize, usize); MOST_PLANES],
 }
@@ -150,7 +154,21 @@ pub fn dequeue(fd: RawFd, api: Api) -> io::Result<Option<Filled>> {
         }
     }
     let is_damaged = buffer.flags & V4L2_BUF_FLAG_ERROR != 0;
-    Ok(Some(Filled { index: buffer.index, is_damaged, spans }))
+    let is_monotonic = buffer.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK == V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+    let age = is_monotonic.then(|| age(buffer.timestamp.tv_sec, buffer.timestamp.tv_usec)).flatten();
+    Ok(Some(Filled { index: buffer.index, is_damaged, age, spans }))
+}
+
+/// How long ago a time of the monotonic clock was; `None` if it is not a past time of this hour.
+fn age(seconds: i64, micros: i64) -> Option<Duration> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes to a structure of ours.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } != 0 {
+        return None;
+    }
+    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let age = nanos(now.tv_sec.into(), now.tv_nsec.into()) - nanos(seconds, micros * 1000);
+    u64::try_from(age).ok().map(Duration::from_nanos).filter(|age| *age < Duration::from_secs(3600))
 }
 
 /// Starts or stops streaming; a stop takes all buffers back.
