@@ -1,14 +1,19 @@
-//! How long a key takes: from the controller's write into its socket until the keyboard report is written, through a
-//! real session (TCP, seal, machine, writer thread), against a byte through a pipe to a thread that waits for it.
+//! How long a key takes through a real session: from its sealed bytes, just read from the socket, until the keyboard
+//! report is written by the writer thread, which sleeps till then; against a byte through a pipe to a thread that waits
+//! for it. The whole way, from the controller's write into its socket, is told as well.
 #![allow(clippy::disallowed_methods, reason = "an edge: measuring is reading clocks")]
 
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::{Arc, mpsc};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use serde::Serialize;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -49,10 +54,14 @@ const REPORTS: [[u8; 8]; 2] = [[0, 0, 4, 0, 0, 0, 0, 0], [0; 8]];
 /// Microseconds of a key and of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Hands {
-    /// From the message's write into the socket until its report was written: median.
+    /// From the message's sealed bytes, read from the socket, until its report was written: median.
     pub p50_us: f64,
     /// The same, 99 of 100.
     pub p99_us: f64,
+    /// From the controller's write into its socket until the report was written: median.
+    pub whole_p50_us: f64,
+    /// The same, 99 of 100.
+    pub whole_p99_us: f64,
     /// From a byte's write into a pipe until the thread that waited has it: median.
     pub pipe_p50_us: f64,
     /// The same, 99 of 100.
@@ -72,7 +81,7 @@ pub struct Hands {
 pub fn hands(rounds: usize) -> Result<Hands, String> {
     let mut session = Session::open()?;
     let mut pipe = Waiter::start()?;
-    let (mut keys, mut bytes) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
+    let [mut keys, mut whole, mut bytes] = [0; 3].map(|_| Vec::with_capacity(rounds));
     for round in 0..rounds + WARM_UP {
         // Who comes first changes every second round, because every second one is a release.
         let is_key_first = round % 4 < 2;
@@ -83,15 +92,18 @@ pub fn hands(rounds: usize) -> Result<Hands, String> {
         let byte = pipe.round()?;
         let key = key.map_or_else(|| session.round(round), Ok)?;
         if round >= WARM_UP {
-            keys.push(key.as_secs_f64() * 1e6);
+            keys.push(key.in_session.as_secs_f64() * 1e6);
+            whole.push(key.whole.as_secs_f64() * 1e6);
             bytes.push(byte.as_secs_f64() * 1e6);
         }
     }
     session.close();
-    let [p50_us, p99_us] = [0.5, 0.99].map(|part| percentile(keys.clone(), part));
-    let [pipe_p50_us, pipe_p99_us] = [0.5, 0.99].map(|part| percentile(bytes.clone(), part));
+    let both = |times: &[f64]| [0.5, 0.99].map(|part| percentile(times.to_vec(), part));
+    let [p50_us, p99_us] = both(&keys);
+    let [whole_p50_us, whole_p99_us] = both(&whole);
+    let [pipe_p50_us, pipe_p99_us] = both(&bytes);
     let (ratio, spread) = (p50_us / pipe_p50_us, p99_us / p50_us);
-    Ok(Hands { p50_us, p99_us, pipe_p50_us, pipe_p99_us, ratio, spread, rounds })
+    Ok(Hands { p50_us, p99_us, whole_p50_us, whole_p99_us, pipe_p50_us, pipe_p99_us, ratio, spread, rounds })
 }
 
 /// A thread that waits for a byte.
@@ -119,6 +131,32 @@ impl Waiter {
         self.pipe.write_all(&[1]).map_err(|error| format!("the pipe failed: {error}"))?;
         let at = self.taken.recv_timeout(PATIENCE).map_err(|_| "the pipe's reader took nothing")?;
         Ok(at.saturating_duration_since(started))
+    }
+}
+
+/// What one key took.
+struct Taken {
+    in_session: Duration,
+    whole: Duration,
+}
+
+/// The session's side of its socket; notes when bytes were read.
+struct Line {
+    socket: OwnedReadHalf,
+    read_at: Arc<Mutex<Instant>>,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
+        if read.is_ready() {
+            *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+        read
     }
 }
 
@@ -190,6 +228,8 @@ struct Session {
     wire: WireBuffer,
     sealer: Sealer,
     node: PipeReader,
+    /// When the session read bytes last.
+    read_at: Arc<Mutex<Instant>>,
     written: mpsc::Receiver<Instant>,
     runtime: Runtime,
     /// While it is there, the session does not end by itself.
@@ -220,11 +260,15 @@ impl Session {
             .thread_name("bench-net")
             .build()
             .map_err(broken)?;
+        let read_at = Arc::new(Mutex::new(Instant::now()));
         let (shutdown, stopping) = watch::channel(false);
         {
             let _inside = runtime.enter();
             let socket = tokio::net::TcpStream::from_std(accepted).map_err(broken)?;
-            let stream = MessageStream::from_tcp(socket).map_err(broken)?;
+            socket.set_nodelay(true).map_err(broken)?;
+            let (read, write) = socket.into_split();
+            let read = Line { socket: read, read_at: read_at.clone() };
+            let stream = MessageStream::from_halves(Box::new(read), Box::new(write));
             let arrival = Arrival { stream, route: Route::Punched, is_secure: true, controller };
             runtime.spawn(driver::run(1, arrival, settings()?, vec![display], Arc::new(House), stopping));
         }
@@ -235,11 +279,21 @@ impl Session {
             let mut buffer = [0; 4096];
             while behind.read(&mut buffer).is_ok_and(|count| count > 0) {}
         });
-        Ok(Self { line, wire, sealer, node, written, runtime, _shutdown: shutdown, _pipeline: pipeline })
+        Ok(Self {
+            line,
+            wire,
+            sealer,
+            node,
+            read_at,
+            written,
+            runtime,
+            _shutdown: shutdown,
+            _pipeline: pipeline,
+        })
     }
 
     /// A key goes down in even rounds, up in odd ones.
-    fn round(&mut self, round: usize) -> Result<Duration, String> {
+    fn round(&mut self, round: usize) -> Result<Taken, String> {
         let broken = |error: std::io::Error| format!("the local session failed: {error}");
         let message = script::key(CODE, round.is_multiple_of(2));
         let frame = self.wire.frame(&[&message], Some(&mut self.sealer)).map_err(broken)?;
@@ -252,7 +306,11 @@ impl Session {
         if report != REPORTS[round % 2] {
             return Err(format!("a key led to another report: {report:02x?}"));
         }
-        Ok(at.saturating_duration_since(started))
+        let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Taken {
+            in_session: at.saturating_duration_since(read_at),
+            whole: at.saturating_duration_since(started),
+        })
     }
 
     fn close(self) {

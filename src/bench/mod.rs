@@ -164,7 +164,7 @@ mod tests {
         assert!(report.session_mix.is_empty() && report.latency.is_some_and(|l| l.frames == 3));
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["hands"]["rounds"], 4, "{:?}", report.notes);
-        for figure in ["p50_us", "p99_us", "pipe_p50_us", "pipe_p99_us", "ratio", "spread"] {
+        for figure in ["p50_us", "p99_us", "whole_p50_us", "pipe_p50_us", "pipe_p99_us", "ratio", "spread"] {
             assert!(json["hands"][figure].as_f64().is_some_and(|found| found > 0.0), "{json}");
         }
         let lanes = json.pointer("/clips/idle/lanes").and_then(serde_json::Value::as_array).unwrap();
