@@ -30,7 +30,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "audio",
         ],
     ),
-    ("bench", &["peer", "net", "hid", "media", "wire", "crypto", "input", "video"]),
+    ("bench", &["session", "peer", "net", "hid", "media", "wire", "crypto", "input", "video"]),
     (
         "agent",
         &[
