@@ -52,6 +52,7 @@ struct Run {
     buttons: u8,
     sequence: u64,
     shown: [bool; 2],
+    has_sound: [bool; 2],
     listens: bool,
     shot: Option<String>,
 }
@@ -135,7 +136,7 @@ impl Run {
                 assert_ne!(std::mem::replace(&mut self.shown[index], is_shown), is_shown, "told twice");
             }
             Event::SoundWanted(index) => {
-                assert!(self.is_logged_in && index.is_none_or(|index| index == 1));
+                assert!(self.is_logged_in && index.is_none_or(|index| self.has_sound[index]));
                 self.listens = index.is_some();
             }
             Event::ScreenshotWanted { index, sid } => {
@@ -309,6 +310,7 @@ fn start(flags: u8) -> Run {
         buttons: 0,
         sequence: 0,
         shown: [false; 2],
+        has_sound: [false, true],
         listens: false,
         shot: None,
     }
@@ -392,7 +394,9 @@ fuzz_target!(|bytes: &[u8]| {
                 run.input(Input::Screenshot { sid: &sid, png });
             }
             15 if op < 224 => {
-                run.input(Input::SoundThere { index: usize::from(op >> 4 & 1), is_there: op & 32 != 0 });
+                let (index, is_there) = (usize::from(op >> 4 & 1), op & 32 != 0);
+                run.has_sound[index] = is_there;
+                run.input(Input::SoundThere { index, is_there });
             }
             15 if op < 240 => run.input(Input::VideoLost),
             15 if op == 255 => run.input(Input::End("Ended: not allowed any more")),
