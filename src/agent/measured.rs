@@ -37,6 +37,7 @@ pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> Vi
         encoded: stats.encoded,
         keyframes: stats.keyframes,
         refinements: stats.refinements,
+        passed_through: stats.passed_through,
         fps_in: tenths(stats.fps_in),
         fps_out: tenths(stats.fps_out),
         dropped: DroppedPictures {

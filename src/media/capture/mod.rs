@@ -8,6 +8,7 @@ pub mod v4l2;
 use std::time::Instant;
 
 use self::ladder::RungCounts;
+use super::captured::CapturedPicture;
 use super::wake::WakeReceiver;
 use crate::video::format::{PixelFormat, Resolution};
 use crate::video::signal::SignalState;
@@ -55,12 +56,14 @@ pub enum Colours {
 }
 
 /// The newest frame and the one that the source lent before it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FramePair<'a> {
     /// The newest frame.
     pub current: RawFrame<'a>,
     /// The frame lent before; `None` after a change of mode, a loss of signal or a wake-up.
     pub previous: Option<RawFrame<'a>>,
+    /// The newest frame again, where it needs no conversion and may be kept beyond the loan.
+    pub captured: Option<CapturedPicture>,
 }
 
 /// What a source says of itself.

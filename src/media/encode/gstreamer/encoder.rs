@@ -7,11 +7,13 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 use super::changeable;
+use super::in_place::{self, Readers};
 use super::layout::Layout;
 use super::line::{FRAME_TIME, HARDWARE_PATIENCE, Line, SOFTWARE_PATIENCE, failed, make};
-use super::table::{Control, Row};
+use super::table::{Control, Input, Row};
+use crate::media::captured::CapturedPicture;
 use crate::media::encode::headers::{self, h265};
-use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, speed};
+use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, Shown, converted, speed};
 use crate::media::picture::I420Picture;
 use crate::video::annexb;
 use crate::video::format::Resolution;
@@ -23,6 +25,9 @@ const FIRST_QUANTISER: u8 = 26;
 const RESTART_STEP: u32 = 3;
 /// Input buffers that are kept: the element may let go of one a moment after its frame came out.
 const INPUTS: usize = 2;
+/// So many captured pictures an element may hold; while it does it gets copies, because more would be missing where
+/// pictures are captured to.
+const MOST_HELD: usize = 2;
 /// Pictures below are encoded by one thread.
 const THREADED_BLOCKS: u32 = 1_200;
 
@@ -33,6 +38,8 @@ pub struct GstEncoder {
     layout: Layout,
     element: gst::Element,
     line: Line,
+    /// Captured pictures that the element has not let go of.
+    readers: Readers,
     /// The last inputs, used again when the element has let go of them.
     inputs: Vec<gst::Buffer>,
     /// What the element was told last: a quantiser of H.264 or a rate in bits a second.
@@ -68,6 +75,7 @@ impl GstEncoder {
             layout,
             element,
             line,
+            readers: Readers::default(),
             inputs: Vec::new(),
             told,
             overlooks_requests: false,
@@ -104,18 +112,29 @@ impl GstEncoder {
         Ok(())
     }
 
-    /// The picture in a buffer of the element's layout.
-    fn fill(&mut self, picture: &I420Picture) -> Result<gst::Buffer, EncodeError> {
+    /// The picture in a buffer for the element.
+    fn buffer_of(&mut self, picture: Shown<'_>) -> Result<gst::Buffer, EncodeError> {
         let fail = |error| failed(self.row.element, error);
-        let mut buffer = match self.inputs.iter().position(|buffer| buffer.is_writable()) {
-            Some(free) => self.inputs.swap_remove(free),
-            None => gst::Buffer::with_size(self.layout.size()).map_err(fail)?,
+        let mut buffer = match picture {
+            Shown::Captured(captured) if self.row.reads_captured && self.readers.count() < MOST_HELD => {
+                let mut buffer = in_place::buffer_of(captured, &self.readers)?;
+                stamp(buffer.make_mut(), &self.line);
+                return Ok(buffer);
+            }
+            Shown::Own(_) | Shown::Captured(_) => {
+                match self.inputs.iter().position(|buffer| buffer.is_writable()) {
+                    Some(free) => self.inputs.swap_remove(free),
+                    None => gst::Buffer::with_size(self.layout.size()).map_err(fail)?,
+                }
+            }
         };
         let writable = buffer.make_mut();
-        writable.set_pts(self.line.next_time());
-        writable.set_duration(FRAME_TIME);
+        stamp(writable, &self.line);
         let mut map = writable.map_writable().map_err(fail)?;
-        self.layout.write(picture, &mut map);
+        match picture {
+            Shown::Own(picture) => self.layout.write(picture, &mut map),
+            Shown::Captured(picture) => self.layout.write_captured(picture, &mut map),
+        }
         drop(map);
         self.inputs.truncate(INPUTS - 1);
         self.inputs.push(buffer.clone());
@@ -133,8 +152,8 @@ impl GstEncoder {
     }
 
     /// One frame in, one frame out.
-    fn encode_once(&mut self, picture: &I420Picture) -> Result<EncodedPicture, EncodeError> {
-        let buffer = self.fill(picture)?;
+    fn encode_once(&mut self, picture: Shown<'_>) -> Result<EncodedPicture, EncodeError> {
+        let buffer = self.buffer_of(picture)?;
         let sample = self.line.exchange(buffer)?;
         let encoded = sample.buffer().ok_or_else(|| failed(self.row.element, "an empty frame"))?;
         let map = encoded.map_readable().map_err(|error| failed(self.row.element, error))?;
@@ -161,26 +180,18 @@ impl GstEncoder {
         }
         self.pool.split().freeze()
     }
-}
 
-impl Encoder for GstEncoder {
-    fn name(&self) -> &'static str {
-        self.row.element
-    }
-
-    fn codec(&self) -> Codec {
-        self.row.codec
-    }
-
-    fn resolution(&self) -> Resolution {
-        self.resolution
-    }
-
-    fn encode(&mut self, picture: &I420Picture, order: FrameOrder) -> Result<EncodedPicture, EncodeError> {
+    /// Encodes a picture; the element is started anew if it has to be set up otherwise for it.
+    fn encode_shown(&mut self, picture: Shown<'_>, order: FrameOrder) -> Result<EncodedPicture, EncodeError> {
         if picture.resolution() != self.resolution {
             return Err(EncodeError::Size(picture.resolution()));
         }
-        if order.wants_keyframe && self.overlooks_requests {
+        // Planes of ours can be made into whatever the element reads now.
+        let is_other = matches!(picture, Shown::Captured(_)) && self.layout.input() != Input::Nv12;
+        if is_other {
+            self.layout = Layout::new(Input::Nv12, self.resolution)?;
+        }
+        if is_other || order.wants_keyframe && self.overlooks_requests {
             self.restart(self.wanted(order))?;
         }
         self.control(order)?;
@@ -198,6 +209,45 @@ impl Encoder for GstEncoder {
         self.restart(self.told)?;
         self.encode_once(picture)
     }
+}
+
+impl Encoder for GstEncoder {
+    fn name(&self) -> &'static str {
+        self.row.element
+    }
+
+    fn codec(&self) -> Codec {
+        self.row.codec
+    }
+
+    fn resolution(&self) -> Resolution {
+        self.resolution
+    }
+
+    fn encode(&mut self, picture: &I420Picture, order: FrameOrder) -> Result<EncodedPicture, EncodeError> {
+        self.encode_shown(Shown::Own(picture), order)
+    }
+
+    fn takes_captured(&self) -> bool {
+        self.row.reads_captured || self.row.input == Input::Nv12
+    }
+
+    fn encode_captured(
+        &mut self,
+        picture: &CapturedPicture,
+        order: FrameOrder,
+    ) -> Result<EncodedPicture, EncodeError> {
+        if !self.takes_captured() {
+            return self.encode(&converted(picture)?, order);
+        }
+        self.encode_shown(Shown::Captured(picture), order)
+    }
+}
+
+/// Gives a buffer its time.
+fn stamp(buffer: &mut gst::BufferRef, line: &Line) {
+    buffer.set_pts(line.next_time());
+    buffer.set_duration(FRAME_TIME);
 }
 
 /// Delimiters, supplemental information and filler are left out (H.264 table 7-1, H.265 table 7-1).

@@ -4,6 +4,7 @@
 mod changeable;
 mod decoder;
 mod encoder;
+mod in_place;
 mod layout;
 mod line;
 mod table;

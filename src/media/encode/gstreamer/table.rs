@@ -84,6 +84,9 @@ pub struct Row {
     pub codec: Codec,
     /// What it reads.
     pub input: Input,
+    /// Whether it reads captured NV12 where it lies, with the strides and offsets of GstVideoMeta, and makes of it what it
+    /// makes of planes. Others that read NV12 get a copy: what they make of strides was never seen.
+    pub reads_captured: bool,
     /// CPU for a frame at equal luma SSIM, in percent of openh264's; for hardware a guess, so that it comes first.
     pub cost: u32,
     /// Whether it runs outside of the CPU.
@@ -120,6 +123,7 @@ const HARDWARE: Row = Row {
     element: "",
     codec: Codec::H264,
     input: Input::Nv12,
+    reads_captured: false,
     cost: 10,
     is_hardware: true,
     is_unproven: true,
@@ -220,6 +224,7 @@ pub static TABLE: &[Row] = &[
     // reference's bytes with the filter, 0.67 without, 0.63 so).
     Row {
         element: "x264enc",
+        reads_captured: true,
         cost: 100,
         control: Control::MarkedQuantiser { property: "quantizer", nudge: ("vbv-buf-capacity", 0) },
         properties: &[
