@@ -46,6 +46,7 @@ use super::sessions::Sessions;
 use super::sound::Sound;
 use super::status::Status;
 use super::store::{Store, StoreError, StoreLock};
+use super::vitals::Vitals;
 
 /// Sessions have so long to say good-bye.
 const FAREWELL: Duration = Duration::from_millis(800);
@@ -108,6 +109,7 @@ pub struct Agent {
     displays: Vec<Display>,
     pipelines: Vec<Pipeline>,
     sound: Sound,
+    vitals: Vitals,
     _lock: StoreLock,
 }
 
@@ -198,6 +200,13 @@ impl Agent {
             settings,
         });
 
+        let mut vitals = Vitals {
+            displays: pipelines.iter().map(Pipeline::handle).collect(),
+            hands: hid.open_session(),
+            health: hid.health(),
+            registration: None,
+            listeners: [&direct, &lan].into_iter().flatten().map(|(_, r)| r.clone()).collect(),
+        };
         let mut tasks = JoinSet::new();
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let half_open = HalfOpen::default();
@@ -217,6 +226,7 @@ impl Agent {
             let (events, heard) = mpsc::unbounded_channel();
             let (commands, ordered) = mpsc::channel(8);
             sessions.set_registration(commands.clone());
+            vitals.registration = Some(commands.clone());
             let registration =
                 rendezvous_task::run(settings, arrivals.clone(), status, events, ordered, stopped.clone());
             tasks.spawn(registration);
@@ -232,19 +242,12 @@ impl Agent {
         });
         tasks.spawn(receive(Arc::clone(&answers), displays.clone(), arrived, stopped));
         drop(hid);
-        Ok(Self { answers, stop, tasks, displays, pipelines, sound, _lock: lock })
+        Ok(Self { answers, stop, tasks, displays, pipelines, sound, vitals, _lock: lock })
     }
 
-    /// Ends when a part of it ended that nobody told to, because of a fault in the program; the log says which.
-    pub async fn broken(&self) {
-        let mut ends = JoinSet::new();
-        for display in &self.displays {
-            let mut state = display.video.state();
-            ends.spawn(async move { while state.changed().await.is_ok() {} });
-        }
-        if ends.join_next().await.is_none() {
-            std::future::pending::<()>().await;
-        }
+    /// Its parts, to ask whether they work.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// The ID to dial.
@@ -274,7 +277,7 @@ impl Agent {
 
     /// Ends everything in less than two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
     pub async fn stop(self) {
-        let Self { answers, stop, mut tasks, displays, pipelines, sound, _lock } = self;
+        let Self { answers, stop, mut tasks, displays, pipelines, sound, vitals: _, _lock } = self;
         stop.send_replace(true);
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {

@@ -9,6 +9,7 @@ mod gadget;
 mod heap;
 mod id;
 mod logging;
+mod manual;
 mod password;
 mod place;
 mod probe;
@@ -147,11 +148,12 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
         Command::Wake => wake::run(&args.place),
+        Command::Manual(manual) => manual::run(&manual),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kvmdesk: {}", failure.text);
+            logging::say_failure(&failure.text);
             ExitCode::from(failure.code)
         }
     }

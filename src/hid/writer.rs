@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::input::event::{InputEvent, LedState};
 use crate::input::layout::Layout;
@@ -93,6 +93,7 @@ enum Message {
     Screen(u32, u32),
     Close(OwnerId),
     Wake,
+    Ping(oneshot::Sender<()>),
     Stop,
 }
 
@@ -216,6 +217,15 @@ impl HidHandle {
         }
     }
 
+    /// Asks whether the thread still works: it answers at once. An error means that it ended.
+    pub fn ping(&self) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(link) = &self.link {
+            link.send(Message::Ping(answer));
+        }
+        answered
+    }
+
     /// How far the texts of this session are.
     pub fn text_progress(&self) -> TextProgress {
         let (bytes_waiting, cuts) = self.gauge.text();
@@ -270,6 +280,10 @@ impl Shell {
                     Message::Screen(width, height) => engine.set_screen(width, height),
                     Message::Close(owner) => engine.close(owner),
                     Message::Wake => engine.wake(Instant::now()),
+                    Message::Ping(answer) => {
+                        // Whoever asked may have lost patience.
+                        let _ = answer.send(());
+                    }
                     Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),
                 }
             }

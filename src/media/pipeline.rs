@@ -2,7 +2,7 @@
 //! is in `worker`.
 #![allow(clippy::disallowed_methods, reason = "an edge: how long frames wait is measured")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -135,6 +135,7 @@ pub struct VideoHandle {
     state: watch::Receiver<DisplayState>,
     meters: Arc<Mutex<Meters>>,
     desk: Arc<Desk>,
+    turns: Arc<AtomicU64>,
 }
 
 /// One watcher's stream of frames. Starts with a key frame (the last picture or a card, at once).
@@ -170,6 +171,7 @@ impl Pipeline {
         let stop = Arc::new(AtomicBool::new(false));
         let meters = Arc::new(Mutex::new(Meters::new(Instant::now())));
         let desk = Arc::new(Desk::default());
+        let turns = Arc::new(AtomicU64::new(0));
         let screen = Screen::new(source.state(), max_size, Instant::now());
         let (state, state_receiver) = watch::channel(screen.display_state(&encoders));
         let pair = wake::pair();
@@ -196,6 +198,7 @@ impl Pipeline {
                 display: state,
                 meters: meters.clone(),
                 desk: desk.clone(),
+                turns: turns.clone(),
                 wake: receiver,
                 stop: stop.clone(),
             });
@@ -207,7 +210,7 @@ impl Pipeline {
             fanout.close();
             desk.close();
         }
-        let handle = VideoHandle { fanout, state: state_receiver, meters, desk };
+        let handle = VideoHandle { fanout, state: state_receiver, meters, desk, turns };
         Self { handle, stop, wake: sender, thread }
     }
 
@@ -248,6 +251,11 @@ impl VideoHandle {
         let answer = self.desk.ask(Instant::now() + SNAPSHOT_PATIENCE)?;
         self.fanout.notify();
         answer.await.unwrap_or(Err(SnapshotError::Gone))
+    }
+
+    /// How often the thread has looked around: more with every second, also while nobody watches, unless it hangs.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Counters, rates and latencies until now.
