@@ -196,9 +196,27 @@ impl HidHandle {
     /// # Errors
     /// [`QueueFull`] for presses and text while the queue is full, and for everything once the writer is gone.
     pub fn send(&self, event: InputEvent) -> Result<(), QueueFull> {
+        self.queue(event)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// As [`HidHandle::send`], but the writer sleeps on until [`HidHandle::flush`]: events that belong together cost
+    /// one wake-up, which is most of what an event costs.
+    ///
+    /// # Errors
+    /// As [`HidHandle::send`].
+    pub fn queue(&self, event: InputEvent) -> Result<(), QueueFull> {
         let link = self.link.as_ref().ok_or(QueueFull)?;
         self.gauge.admit(&event)?;
-        if link.send(Message::Event(self.owner, event)) { Ok(()) } else { Err(QueueFull) }
+        link.sender.send(Message::Event(self.owner, event)).map_err(|_| QueueFull)
+    }
+
+    /// Has the writer see to what was queued.
+    pub fn flush(&self) {
+        if let Some(link) = &self.link {
+            link.waker.wake();
+        }
     }
 
     /// Tells how large the target's screen is, in its own pixels: by that places become distances and distances places.
