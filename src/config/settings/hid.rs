@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Origin, Overrides, Resolver, gadget, word};
+use crate::config::board::{BoardProfile, Machine};
 use crate::config::file::{BaudValue, ConfigError, HidBackendName, ParsedFile};
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::ch9329::Ch9329Settings;
@@ -52,21 +53,26 @@ impl HidChoice {
 /// The backend, with what belongs to it and nothing that belongs to another.
 pub(super) fn resolve(
     parsed: &ParsedFile,
+    (board, machine): (&BoardProfile, &Machine),
     flags: &Overrides,
     r: &mut Resolver,
 ) -> Result<HidChoice, ConfigError> {
     let file = &parsed.file;
     let path = |p: &PathBuf| p.display().to_string();
-    let (backend, _) = r.pick(
+    let (backend, _) = r.pick_on(
+        Some(board.backend(machine)),
         "hid.backend",
-        [Some(HidBackendName::Gadget), file.hid.backend, None, flags.hid_backend],
+        [None, file.hid.backend, None, flags.hid_backend],
         |b| word(*b),
     );
+    let backend = backend.unwrap_or(HidBackendName::Gadget);
     let (gadget, gadget_origin) =
         r.pick("hid.gadget", [Some("kvmdesk".to_owned()), file.hid.gadget.clone(), None, None], Clone::clone);
     let (log, log_origin) =
         r.pick("hid.log", [None, file.hid.log.clone(), None, flags.hid_log.clone()], path);
-    let (device, device_origin) = r.pick("hid.device", [None, file.hid.device.clone(), None, None], path);
+    let of_board = board.hid.device.clone().filter(|_| backend == HidBackendName::Ch9329);
+    let sayings = [None, file.hid.device.clone(), None, None];
+    let (device, device_origin) = r.pick_on(of_board, "hid.device", sayings, path);
     let auto = || BaudValue::Word("auto".to_owned());
     let (baud, baud_origin) =
         r.pick("hid.baud", [Some(auto()), file.hid.baud.clone(), None, None], |baud| match baud {
@@ -85,8 +91,7 @@ pub(super) fn resolve(
             return Err(parsed.error("hid.baud", "write \"auto\", 9600 or 115200"));
         }
     };
-    let backend = backend.unwrap_or(HidBackendName::Gadget);
-    let usb = gadget::resolve(parsed, gadget, r)?;
+    let usb = gadget::resolve(parsed, gadget, board.udc(machine), r)?;
     let usb_key = usb.first_said.as_deref().filter(|_| flags.hid_backend.is_none());
     // What `demo` chooses overrides a whole section.
     let is_of_file = |origin: Origin| origin == Origin::File && flags.hid_backend.is_none();
