@@ -252,6 +252,8 @@ fn each_display_is_captured_as_its_section_says() {
     assert_eq!(device.edid.as_ref().unwrap().len(), 256);
     assert_eq!((second.max_size, second.max_fps), (MaxSize::Fixed(Resolution::new(800, 600)), 12));
     assert_eq!((&third.source, third.max_size), (&SourceSettings::Pattern, MaxSize::Auto));
+    let auto = resolve("[[display]]\ndevice = \"auto\"\n", &[], &Overrides::default()).unwrap_err();
+    assert!(auto.message.starts_with("a display needs its own device"), "{auto}");
     let shown: Vec<_> = settings.shown.iter().map(|s| (s.key.as_str(), s.origin)).collect();
     assert!(shown.contains(&("display-2.formats", Origin::File)), "{shown:?}");
     assert!(shown.contains(&("display-3.max-fps", Origin::Default)), "{shown:?}");
