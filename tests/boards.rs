@@ -81,7 +81,7 @@ fn every_profile_holds_with_every_configuration_that_ships() {
     }
     configs.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     assert!(configs.len() >= 3);
-    let controllers = [None, Some(vec![]), Some(vec!["fe980000.usb".to_owned(), "other.usb".to_owned()])];
+    let controllers = [vec![], vec!["fe980000.usb".to_owned(), "other.usb".to_owned()]];
     for name in folders().keys() {
         for path in &configs {
             for udcs in &controllers {
@@ -217,7 +217,7 @@ fn a_profile_that_is_wrong_is_told_and_not_used() {
 fn what_the_board_says_holds_unless_something_stronger_does() {
     let mut boards = Boards::default();
     boards.machine.compatible = vec!["raspberrypi,4-model-b".into(), "brcm,bcm2711".into()];
-    boards.machine.udcs = Some(vec!["fe980000.usb".into()]);
+    boards.machine.udcs = vec!["fe980000.usb".into()];
     let settings = resolve(&boards, "");
     assert_eq!(shown(&settings, "board"), ("raspberrypi-4", Origin::Board));
     let device = "auto: a unicam device or a uvcvideo device";
@@ -264,36 +264,41 @@ fn what_the_board_says_holds_unless_something_stronger_does() {
 }
 
 #[test]
-fn the_gadget_needs_a_controller_or_a_switch_for_one() {
-    let hands = |udcs: Option<&[&str]>, switches: &[&str]| {
-        let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let machine = Machine { udcs: udcs.map(strings), switches: strings(switches), ..Machine::default() };
-        let profile = named("xunlei-onecloud").profile;
-        (profile.backend(&machine), profile.udc(&machine))
+fn the_hands_are_those_that_are_there_else_the_first() {
+    let board = named("xunlei-onecloud").profile;
+    let hands = |files: &[&str]| {
+        let root = machine(&[]);
+        files.iter().for_each(|path| write(root.path(), path, "x"));
+        let machine = Machine::look(root.path());
+        (board.backend(&machine), board.udc(&machine))
     };
+    let (gadget, chip) = (HidBackendName::Gadget, HidBackendName::Ch9329);
+    let (udc, switch) =
+        ("sys/class/udc/c9040000.usb/state", "sys/class/usb_role/c9040000.usb-role-switch/role");
+    let (other, cable) = ("sys/class/udc/a.usb/state", "dev/kvmdesk-ch9329");
     let ours = || Some("c9040000.usb".to_owned());
-    assert_eq!(hands(None, &[]), (HidBackendName::Gadget, None), "nobody has looked");
-    assert_eq!(hands(Some(&[]), &[]), (HidBackendName::Ch9329, None));
-    assert_eq!(hands(Some(&["other.usb"]), &[]), (HidBackendName::Gadget, None), "it may be the only one");
-    assert_eq!(hands(Some(&["a.usb", "c9040000.usb"]), &[]), (HidBackendName::Gadget, ours()));
+    assert_eq!(hands(&[]), (gadget, None), "its driver may be late");
+    assert_eq!(hands(&[cable]), (chip, None));
+    assert_eq!(hands(&[other]), (gadget, None), "it may be the only one");
+    assert_eq!(hands(&[other, udc, cable]), (gadget, ours()));
+    assert_eq!(hands(&[switch, cable]), (gadget, ours()), "`gadget up` switches it");
+    assert_eq!(hands(&["sys/class/usb_role/typec.usb-role-switch/role", cable]), (chip, None));
+
+    let root = machine(&["raspberrypi,3-model-b"]);
+    let backend = |text: &str| {
+        let settings = resolve(&Boards::look(root.path()), text);
+        let (name, origin) = shown(&settings, "hid.backend");
+        (name.to_owned(), origin)
+    };
+    assert_eq!(backend(""), ("ch9329".to_owned(), Origin::Board), "no model B has another");
     assert_eq!(
-        hands(Some(&[]), &["c9040000.usb"]),
-        (HidBackendName::Gadget, ours()),
-        "`gadget up` switches it"
+        backend("[gadget]\nmax-power = 100\n"),
+        ("gadget".to_owned(), Origin::File),
+        "it speaks of one"
     );
-    assert_eq!(
-        hands(Some(&[]), &["typec.usb"]),
-        (HidBackendName::Ch9329, None),
-        "a switch of something else"
-    );
-    let root = machine(&["xunlei,onecloud"]);
-    write(root.path(), "sys/class/usb_role/c9040000.usb-role-switch/role", "host\n");
-    assert_eq!(
-        shown(&resolve(&Boards::look(root.path()), ""), "gadget.udc"),
-        ("c9040000.usb", Origin::Board)
-    );
-    write(root.path(), "sys/class/udc/b.usb/state", "");
-    assert_eq!(Machine::look(root.path()).udcs, Some(vec!["b.usb".to_owned()]));
+    write(root.path(), udc, "");
+    assert_eq!(backend(""), ("gadget".to_owned(), Origin::Board), "an A+");
+    assert_eq!(backend("[hid]\ndevice = \"/dev/serial0\"\n"), ("ch9329".to_owned(), Origin::File));
 }
 
 #[test]

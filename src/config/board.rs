@@ -62,7 +62,7 @@ pub struct CaptureEntry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct HidEntry {
-    /// Backends, best first; the gadget is passed over on machines without a USB device controller. Default: the gadget.
+    /// Backends, best first: the first that is there, see [`BoardProfile::backend`]. Default: the gadget.
     pub backends: Vec<HidBackendName>,
     /// Names of USB device controllers, best first: for boards that have several, or whose port has to be switched.
     pub udcs: Vec<String>,
@@ -100,20 +100,23 @@ impl BoardProfile {
         self.capture.iter().filter_map(|entry| entry.device().ok()).collect()
     }
 
-    /// The backend for a machine: the first that it can have. A gadget needs a USB device controller; one of the
-    /// profile's will do whose port is still to be switched.
+    /// The backend for a machine: the first that is there, else the first of all, which may still come. The gadget is where
+    /// there is a USB device controller (one of the profile's will do whose port is still to be switched), a CH9329 where
+    /// its serial device is.
     pub fn backend(&self, machine: &Machine) -> HidBackendName {
-        let has_none = machine.udcs.as_ref().is_some_and(Vec::is_empty) && self.udc(machine).is_none();
+        let is_there = |backend: &&HidBackendName| match backend {
+            HidBackendName::Gadget => !machine.udcs.is_empty() || self.udc(machine).is_some(),
+            HidBackendName::Ch9329 => self.hid.device.as_ref().is_some_and(|device| machine.has(device)),
+            HidBackendName::Uinput | HidBackendName::Recording => true,
+        };
         let backends = &self.hid.backends;
-        let possible = backends.iter().find(|backend| !has_none || **backend != HidBackendName::Gadget);
-        possible.or(backends.first()).copied().unwrap_or(HidBackendName::Gadget)
+        backends.iter().find(is_there).or(backends.first()).copied().unwrap_or(HidBackendName::Gadget)
     }
 
     /// Which USB device controller is the right one, if the profile names one that the machine has, or has as soon as
     /// its port is switched.
     pub fn udc(&self, machine: &Machine) -> Option<String> {
-        let is_there =
-            |name: &&String| machine.udcs.iter().flatten().chain(&machine.switches).any(|n| n == *name);
+        let is_there = |name: &&String| machine.udcs.iter().chain(&machine.switches).any(|n| n == *name);
         self.hid.udcs.iter().find(is_there).cloned()
     }
 }
@@ -165,10 +168,12 @@ pub struct Machine {
     pub compatible: Vec<String>,
     /// The processor architecture, as Rust names it.
     pub architecture: String,
-    /// The USB device controllers; `None`: nobody has looked.
-    pub udcs: Option<Vec<String>>,
+    /// The USB device controllers.
+    pub udcs: Vec<String>,
     /// Controllers whose port can be switched between host and device, by the kernel's names for the switches.
     pub switches: Vec<String>,
+    /// Where its files are; `None`: nobody has looked.
+    pub root: Option<PathBuf>,
 }
 
 impl Machine {
@@ -188,11 +193,18 @@ impl Machine {
         Self {
             compatible: strings.map(|string| String::from_utf8_lossy(string).into_owned()).collect(),
             architecture: std::env::consts::ARCH.to_owned(),
-            udcs: Some(names("sys/class/udc")),
+            udcs: names("sys/class/udc"),
+            root: Some(root.to_owned()),
             switches: switches
                 .filter_map(|name| Some(name.strip_suffix("-role-switch")?.to_owned()))
                 .collect(),
         }
+    }
+
+    /// Whether a file of this absolute path is there.
+    fn has(&self, path: &Path) -> bool {
+        let below = path.strip_prefix("/").unwrap_or(path);
+        self.root.as_ref().is_some_and(|root| root.join(below).exists())
     }
 }
 

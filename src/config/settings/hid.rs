@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::{Origin, Overrides, Resolver, gadget, word};
 use crate::config::board::{BoardProfile, Machine};
-use crate::config::file::{BaudValue, ConfigError, HidBackendName, ParsedFile};
+use crate::config::file::gadget::GadgetSection;
+use crate::config::file::{BaudValue, ConfigError, ConfigFile, HidBackendName, ParsedFile};
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::ch9329::Ch9329Settings;
 use crate::hid::backend::ch9329::chip::{BAUD_RATES, Baud};
@@ -50,6 +51,17 @@ impl HidChoice {
     }
 }
 
+/// The backend that a file's other keys speak of: what was found when the machine started must not make them wrong.
+fn spoken_of(file: &ConfigFile) -> Option<HidBackendName> {
+    let speaks_of_gadget = file.gadget != GadgetSection::default() || file.hid.gadget.is_some();
+    let speaks_of_chip = file.hid.device.is_some() || file.hid.baud.is_some();
+    match (speaks_of_gadget, speaks_of_chip) {
+        (true, _) => Some(HidBackendName::Gadget),
+        (false, true) => Some(HidBackendName::Ch9329),
+        (false, false) => None,
+    }
+}
+
 /// The backend, with what belongs to it and nothing that belongs to another.
 pub(super) fn resolve(
     parsed: &ParsedFile,
@@ -59,12 +71,8 @@ pub(super) fn resolve(
 ) -> Result<HidChoice, ConfigError> {
     let file = &parsed.file;
     let path = |p: &PathBuf| p.display().to_string();
-    let (backend, _) = r.pick_on(
-        Some(board.backend(machine)),
-        "hid.backend",
-        [None, file.hid.backend, None, flags.hid_backend],
-        |b| word(*b),
-    );
+    let sayings = [None, file.hid.backend.or(spoken_of(file)), None, flags.hid_backend];
+    let (backend, _) = r.pick_on(Some(board.backend(machine)), "hid.backend", sayings, |b| word(*b));
     let backend = backend.unwrap_or(HidBackendName::Gadget);
     let (gadget, gadget_origin) =
         r.pick("hid.gadget", [Some("kvmdesk".to_owned()), file.hid.gadget.clone(), None, None], Clone::clone);
