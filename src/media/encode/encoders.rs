@@ -141,10 +141,10 @@ impl Encoders {
 
     /// The names of all that this build knows, whether this machine has them or not.
     pub fn names() -> Vec<&'static str> {
-        let mut names = vec![OpenH264Candidate.name()];
+        let names = std::iter::once(OpenH264Candidate.name());
         #[cfg(feature = "gstreamer")]
-        names.extend(super::gstreamer::names());
-        names
+        let names = names.chain(super::gstreamer::names());
+        names.collect()
     }
 
     fn slots() -> &'static [Arc<Slot>] {
