@@ -8,6 +8,7 @@ use kvmdesk::agent::agent::{Agent, AgentOptions, StartError};
 use kvmdesk::agent::control::{self, Answer, Request};
 use kvmdesk::agent::store::{Store, StoreError};
 use kvmdesk::agent::{identity, logbook, password};
+use kvmdesk::config::board::Boards;
 use kvmdesk::config::file::{self, HidBackendName, ParsedFile, VideoSource};
 use kvmdesk::config::settings::{self, Overrides};
 use kvmdesk::crypto::secret::Secret;
@@ -48,7 +49,7 @@ fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions 
         ..Overrides::default()
     };
     let parsed = file::parse(Path::new("test.toml"), config.to_owned()).unwrap();
-    let settings = settings::resolve(&parsed, |_| None, &flags).unwrap();
+    let settings = settings::resolve(&parsed, &Boards::default(), |_| None, &flags).unwrap();
     let password = password.map(|p| Secret::new(p.to_owned()));
     AgentOptions { settings, password, problems: vec![], board_root: dir.join("no-board") }
 }
@@ -415,7 +416,7 @@ fn an_id_that_is_taken_is_renewed_and_the_confirmed_one_stays() {
         hid_backend: Some(HidBackendName::Recording),
         ..Overrides::default()
     };
-    let settings = settings::resolve(&ParsedFile::default(), |_| None, &flags).unwrap();
+    let settings = settings::resolve(&ParsedFile::default(), &Boards::default(), |_| None, &flags).unwrap();
     let options =
         AgentOptions { settings, password: None, problems: vec![], board_root: dir.path().join("no-board") };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

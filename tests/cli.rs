@@ -337,6 +337,11 @@ fn probe_tells_what_would_be_used() {
     for key in ["captures", "passed_over", "sound_cards", "encoders", "usb_controllers"] {
         assert!(report[key].is_array(), "{key} in {report:#}");
     }
+    let board = &report["board"];
+    assert!(
+        ["profile", "name", "why"].iter().all(|key| !board[key].as_str().unwrap().is_empty()),
+        "{board:#}"
+    );
     let display = &report["choice"]["displays"][0];
     assert!(display["device"].is_null(), "{display:#}");
     assert!(display["note"].as_str().unwrap().contains("/nonexistent/video0 is not there"), "{display:#}");
@@ -346,8 +351,14 @@ fn probe_tells_what_would_be_used() {
     assert_eq!((&openh264["codec"], &openh264["state"]), (&"H.264".into(), &"good".into()), "{openh264:#}");
     assert_eq!(encoders.iter().filter(|e| e["codec"] == "H.264" && e["is_chosen"] == true).count(), 1);
     let text = out(&run(dir.path(), &args));
-    for part in ["Pictures", "Encoders", "openh264", "would use", "NOTHING: /nonexistent/video0 is not there"]
-    {
+    for part in [
+        "\nBoard: ",
+        "Pictures",
+        "Encoders",
+        "openh264",
+        "would use",
+        "NOTHING: /nonexistent/video0 is not there",
+    ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     std::fs::write(dir.path().join("c.toml"), "[video]\nfps = 3\n").unwrap();

@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod boards;
 mod ch9329;
 mod cli;
 mod config;

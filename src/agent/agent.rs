@@ -19,7 +19,6 @@ use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
 use crate::input::layout::{Layout, UnknownLayout};
 use crate::input::typist::Typist;
-use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
 use crate::net::lan::DISCOVERY_PORT;
@@ -143,7 +142,7 @@ impl Agent {
             },
         ));
         let (cards, told) = TestCards::new(settings.displays.len());
-        let encoders = Encoders::of_this_machine();
+        let encoders = Encoders::in_order(&settings.encoder_order);
         let pipelines: Vec<_> = settings
             .displays
             .iter()
@@ -461,11 +460,12 @@ pub fn look_at_devices(settings: &Settings) -> Vec<String> {
     let mut faults = vec![];
     let mut devices: Vec<(String, PathBuf)> = vec![];
     for (n, display) in settings.displays.iter().enumerate() {
-        let SourceSettings::V4l2(V4l2Settings { device, .. }) = &display.source else { continue };
+        let SourceSettings::V4l2(capture) = &display.source else { continue };
         let key = if n == 0 { "video.device".to_owned() } else { format!("display-{}.device", n + 1) };
         // Links of several names can lead to one device.
-        let Ok(real) = device.canonicalize() else {
-            faults.push(format!("{key}: {} is not there now", device.display()));
+        let found = capture.present().find_map(|(node, _)| Some((node.canonicalize().ok()?, node)));
+        let Some((real, device)) = found else {
+            faults.push(format!("{key}: {capture} is not there now"));
             continue;
         };
         if let Some((other, _)) = devices.iter().find(|(_, known)| *known == real) {

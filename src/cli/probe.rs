@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::config::board::Board;
 use crate::config::settings::Settings;
 use crate::config::settings::hid::HidChoice;
 use crate::hid::backend::uinput;
@@ -28,6 +29,7 @@ use super::{Failure, IO, place};
 struct Report {
     version: &'static str,
     build: Build,
+    board: BoardLine,
     /// Why the configuration could not be used; the defaults are shown then.
     config_problem: Option<String>,
     captures: Vec<CaptureDevice>,
@@ -43,6 +45,15 @@ struct Report {
 struct Build {
     gstreamer: bool,
     sound: bool,
+}
+
+/// The board whose profile holds.
+#[derive(Debug, Serialize)]
+struct BoardLine {
+    /// What `board` in the configuration takes.
+    profile: String,
+    name: String,
+    why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,7 +119,8 @@ pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
         Ok(settings) => (Some(settings), None),
         Err(failure) => (None, Some(failure.text)),
     };
-    let report = look(settings.as_ref(), config_problem);
+    let board = settings.as_ref().map_or_else(|| place::boards().recognised(), |s| s.board.clone());
+    let report = look(settings.as_ref(), board, config_problem);
     if args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|e| Failure::new(IO, e.to_string()))?;
         println!("{json}");
@@ -118,7 +130,7 @@ pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
+fn look(settings: Option<&Settings>, board: Board, config_problem: Option<String>) -> Report {
     let (captures, passed_over) = probe::capture_devices();
     let sound_cards = sound_cards(&captures);
     let usb_controllers = usb_controllers();
@@ -132,17 +144,20 @@ fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
                 })
             })
             .collect(),
-        sound: choose_sound(settings, &sound_cards),
+        sound: choose_sound(settings, &sound_cards, |video| {
+            cards::of_capture(&cards::system(), video).map(|card| card.name())
+        }),
         hands: choose_hands(settings, &usb_controllers),
     };
     Report {
         version: env!("CARGO_PKG_VERSION"),
         build: Build { gstreamer: cfg!(feature = "gstreamer"), sound: cfg!(feature = "sound") },
+        board: BoardLine { profile: board.id, name: board.profile.name, why: board.why },
         config_problem,
         captures,
         passed_over,
         sound_cards,
-        encoders: encoders(),
+        encoders: encoders(settings.map_or(&[][..], |s| &s.encoder_order)),
         usb_controllers,
         choice,
     }
@@ -163,9 +178,9 @@ fn usb_controllers() -> Vec<UsbController> {
     found.map(|c| UsbController { name: c.name, state: c.state, gadget: c.gadget }).collect()
 }
 
-/// Every encoder after its check.
-fn encoders() -> Vec<EncoderLine> {
-    let encoders = Encoders::of_this_machine();
+/// Every encoder after its check, those of `order` first.
+fn encoders(order: &[String]) -> Vec<EncoderLine> {
+    let encoders = Encoders::in_order(order);
     encoders.prove_all();
     let report = encoders.report();
     let of_codec = |codec: Codec| report.iter().filter(move |c| c.codec == codec);
@@ -209,11 +224,15 @@ fn choose_display(
         }
         SourceSettings::V4l2(settings) => settings,
     };
-    let shown = settings.device.display();
-    let node = std::fs::canonicalize(&settings.device).unwrap_or_else(|_| settings.device.clone());
-    if let Some(capture) = captures.iter().find(|capture| capture.device == node) {
+    let nodes = nodes(settings);
+    let capture = nodes.iter().find_map(|(_, real)| captures.iter().find(|capture| capture.device == *real));
+    if let Some(capture) = capture {
+        let path =
+            nodes.iter().find(|(_, real)| capture.device == *real).map_or(&capture.device, |(path, _)| path);
+        let shown = path.display();
         let Some(mode) = first_mode(settings) else {
-            return nothing(format!("{shown} offers no format that may be used{}", instead(captures, &node)));
+            let other = instead(captures, &capture.device);
+            return nothing(format!("{shown} offers no format that may be used{other}"));
         };
         let format = PassedOverFormat::name_of(mode.fourcc);
         let rate = mode.fps().map_or_else(String::new, |fps| format!(", {fps} frames a second"));
@@ -224,10 +243,20 @@ fn choose_display(
         let format = Some(format);
         return DisplayChoice { chosen: Chosen { device: Some(shown.to_string()), note }, format };
     }
-    match passed_over.iter().find(|other| other.device == node) {
-        Some(other) => nothing(format!("{shown}: {}{}", other.reason, instead(captures, &node))),
-        None => nothing(format!("{shown} is not there{}", instead(captures, &node))),
+    let refused =
+        nodes.iter().find_map(|(path, real)| Some((path, passed_over.iter().find(|o| o.device == *real)?)));
+    match refused {
+        Some((path, other)) => {
+            nothing(format!("{}: {}{}", path.display(), other.reason, instead(captures, &other.device)))
+        }
+        None => nothing(format!("{settings} is not there{}", instead(captures, Path::new("")))),
     }
+}
+
+/// The nodes that a display may be captured from now: as they are named, and as they are.
+fn nodes(settings: &V4l2Settings) -> Vec<(PathBuf, PathBuf)> {
+    let named = settings.devices.iter().flat_map(|device| device.mark.nodes());
+    named.map(|path| (path.clone(), std::fs::canonicalize(&path).unwrap_or(path))).collect()
 }
 
 /// Another capture device that would do, as the end of a sentence.
@@ -240,7 +269,12 @@ fn instead(captures: &[CaptureDevice], not: &Path) -> String {
     })
 }
 
-fn choose_sound(settings: Option<&Settings>, cards: &[SoundCard]) -> Chosen {
+/// `sound_of` gives the sound card of what a display is captured with.
+fn choose_sound(
+    settings: Option<&Settings>,
+    cards: &[SoundCard],
+    sound_of: impl Fn(&V4l2Settings) -> Option<String>,
+) -> Chosen {
     let none = |note: &str| Chosen { device: None, note: note.to_owned() };
     let Some(audio) = settings.and_then(|s| s.audio.as_ref()) else {
         return none(match settings {
@@ -253,20 +287,13 @@ fn choose_sound(settings: Option<&Settings>, cards: &[SoundCard]) -> Chosen {
         AudioDevice::Named(name) => {
             Chosen { device: Some(name.clone()), note: "as configured in audio.device".into() }
         }
-        AudioDevice::Beside(video) => {
-            let node = std::fs::canonicalize(video).unwrap_or_else(|_| video.clone());
-            match cards.iter().find(|card| card.belongs_to.as_ref() == Some(&node)) {
-                Some(card) => Chosen {
-                    device: Some(card.device.clone()),
-                    note: format!("it is one device with {}", video.display()),
-                },
-                None if cards.is_empty() => none("there is no sound card that captures"),
-                None => none(&format!(
-                    "no sound card belongs to {}; name one in audio.device if it has the computer's sound",
-                    video.display()
-                )),
-            }
-        }
+        AudioDevice::Beside(video) => match sound_of(video) {
+            Some(card) => Chosen { device: Some(card), note: "it belongs to the capture device".into() },
+            None if cards.is_empty() => none("there is no sound card that captures"),
+            None => none(&format!(
+                "no sound card belongs to {video}; name one in audio.device if it has the computer's sound"
+            )),
+        },
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
 
 fn read(place: &Place, path: &Path) -> Result<(ParsedFile, Settings), ConfigError> {
     let parsed = file::read(path)?;
-    let settings = settings::resolve(&parsed, place::environment, &place::overrides(place))?;
+    let settings =
+        settings::resolve(&parsed, &place::boards(), place::environment, &place::overrides(place))?;
     Ok((parsed, settings))
 }
 
@@ -58,10 +59,10 @@ fn read(place: &Place, path: &Path) -> Result<(ParsedFile, Settings), ConfigErro
 fn last_good(place: &Place) -> Option<Settings> {
     let flags = place::overrides(place);
     let nothing = ParsedFile::default();
-    let dir = settings::resolve(&nothing, place::environment, &flags).ok()?.state_dir;
+    let dir = settings::resolve(&nothing, &place::boards(), place::environment, &flags).ok()?.state_dir;
     let copy = Store::open(&dir).ok()?.last_good_config();
     let parsed = file::read(&copy).ok()?;
-    settings::resolve(&parsed, place::environment, &flags).ok()
+    settings::resolve(&parsed, &place::boards(), place::environment, &flags).ok()
 }
 
 fn keep_copy(settings: &Settings, parsed: &ParsedFile, problems: &mut Vec<String>) {

@@ -23,6 +23,8 @@ pub(super) fn render(report: &Report) -> String {
         format!("with {}", built.join(" and "))
     };
     line(&mut out, &format!("kvmdesk {}, built {with}", report.version));
+    let board = &report.board;
+    line(&mut out, &format!("Board: {} (profile {}: {})", board.name, board.profile, board.why));
     if let Some(problem) = &report.config_problem {
         line(&mut out, &format!("  ! {problem}"));
     }

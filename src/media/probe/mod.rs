@@ -145,7 +145,7 @@ fn look(device: &Path, openers: &[(PathBuf, String)]) -> io::Result<Option<Captu
     let fd = node.as_raw_fd();
     let who = capability(fd)?;
     let Some(api) = who.api else { return Ok(None) };
-    let settings = V4l2Settings { device: device.to_owned(), formats: vec![], edid: None };
+    let settings = V4l2Settings::at(device);
     let facts = device::probe(settings)?;
     let input = sys::input(fd);
     let number = input.as_ref().map_or(0, |(number, _)| *number);
