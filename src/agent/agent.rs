@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
@@ -26,9 +26,7 @@ use crate::net::lan::DISCOVERY_PORT;
 use crate::net::listener::HalfOpen;
 use crate::net::stream::Arrival;
 use crate::peer::gate::Gate;
-use crate::peer::machine::AnnouncedPlatform;
 use crate::session::driver::{self, Display};
-use crate::wire::discovery::Pong;
 use crate::wire::id::PeerId;
 
 use super::answers::Answers;
@@ -39,9 +37,8 @@ use super::identity::{self, Birth};
 use super::lan_task;
 use super::logbook::Logbook;
 use super::password::{self, PasswordError};
-use super::rendezvous_task::{
-    self, RegistrationCommand, RegistrationEvent, RegistrationSettings, RegistrationStatus,
-};
+use super::registration;
+use super::rendezvous_task::{self, RegistrationSettings, RegistrationStatus};
 use super::sessions::Sessions;
 use super::sound::Sound;
 use super::status::Status;
@@ -183,7 +180,8 @@ impl Agent {
         let answers = Arc::new(Answers {
             started: Instant::now(),
             identity: identity.clone().into(),
-            problems: problems.into(),
+            problems,
+            identity_problem: Mutex::default(),
             sessions: Arc::clone(&sessions),
             displays: pipelines.iter().map(Pipeline::handle).collect(),
             audio: sound.handle(),
@@ -201,7 +199,7 @@ impl Agent {
         let mut tasks = JoinSet::new();
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let half_open = HalfOpen::default();
-        let pong = watch::channel(pong_of(&answers)).0;
+        let pong = watch::channel(registration::pong_of(&answers)).0;
         if let (Some(direct), Some((status, _))) = (answers.settings.direct, direct) {
             let settings = DirectSettings { address: direct.listen, half_open: half_open.clone() };
             tasks.spawn(direct_task::run(settings, arrivals.clone(), status, stopped.clone()));
@@ -220,7 +218,7 @@ impl Agent {
             let registration =
                 rendezvous_task::run(settings, arrivals.clone(), status, events, ordered, stopped.clone());
             tasks.spawn(registration);
-            tasks.spawn(obey_registration(Arc::clone(&answers), heard, commands, pong, stopped.clone()));
+            tasks.spawn(registration::obey(Arc::clone(&answers), heard, commands, pong, stopped.clone()));
         }
         let serving = control::serve(control, Arc::clone(&answers) as Arc<dyn control::ControlHost>);
         let mut control_stopped = stopped.clone();
@@ -325,21 +323,6 @@ fn load_identity(
     Ok(identity)
 }
 
-fn pong_of(answers: &Answers) -> Pong {
-    Pong {
-        id: answers.id().as_str().to_owned(),
-        mac: String::new(),
-        hostname: answers.settings.target.name.clone(),
-        username: "kvmdesk".to_owned(),
-        platform: match answers.settings.announce {
-            AnnouncedPlatform::Windows => "Windows",
-            AnnouncedPlatform::Linux => "Linux",
-            AnnouncedPlatform::MacOs => "Mac OS",
-        }
-        .to_owned(),
-    }
-}
-
 /// Gives every arrival its session, until the stop; then waits for the sessions to end.
 async fn receive(
     answers: Arc<Answers>,
@@ -386,7 +369,7 @@ async fn receive(
     }
 }
 
-async fn until_true(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn until_true(stopped: &mut watch::Receiver<bool>) {
     // An error means that the agent is gone, which is a stop too.
     let _ = stopped.wait_for(|s| *s).await;
 }
@@ -396,63 +379,6 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
         && error.is_panic()
     {
         tracing::error!("a session ended by a fault of ours: {error}");
-    }
-}
-
-/// Stores what the registration learns.
-async fn obey_registration(
-    answers: Arc<Answers>,
-    mut events: mpsc::UnboundedReceiver<RegistrationEvent>,
-    commands: mpsc::Sender<RegistrationCommand>,
-    pong: watch::Sender<Pong>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let server = answers.settings.server.as_ref().map(|s| s.host.to_string());
-    loop {
-        let event = tokio::select! {
-            () = until_true(&mut stopped) => return,
-            event = events.recv() => event,
-        };
-        let mut changed = answers.identity().clone();
-        match event {
-            None => return,
-            Some(RegistrationEvent::KeyConfirmed) => {
-                if changed.registered_with == server {
-                    continue;
-                }
-                changed.registered_with.clone_from(&server);
-            }
-            Some(RegistrationEvent::NewIdWanted) => {
-                changed.id = PeerId::from_random(Seed::from_system().next_u64());
-                changed.registered_with = None;
-            }
-            Some(RegistrationEvent::Conflict) => {
-                let text = format!(
-                    "The ID server says that the ID {} belongs to another device. It is kept; if this device was \
-                     cloned, give one of the two a new ID with `kvmdesk id --reset`.",
-                    changed.id
-                );
-                // The state of the registration says it as long as it is so.
-                tracing::error!("{text}");
-                continue;
-            }
-        }
-        if let Err(error) = identity::save(&answers.store, &changed) {
-            let text = format!("The identity could not be stored: {error}");
-            tracing::error!("{text}");
-            answers.add_problem(text);
-            continue;
-        }
-        let is_new_id = changed.id != answers.id();
-        let id = changed.id.clone();
-        *answers.identity() = changed;
-        if is_new_id {
-            tracing::warn!(%id, "the ID belonged to another device: this device has a new one");
-            pong.send_replace(pong_of(&answers));
-            if commands.send(RegistrationCommand::SetId(id)).await.is_err() {
-                return;
-            }
-        }
     }
 }
 

@@ -32,7 +32,9 @@ pub struct Answers {
     pub(super) store: Store,
     pub(super) started: Instant,
     pub(super) identity: Mutex<Identity>,
-    pub(super) problems: Mutex<Vec<String>>,
+    /// Sentences from the start.
+    pub(super) problems: Vec<String>,
+    pub(super) identity_problem: Mutex<String>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) displays: Vec<VideoHandle>,
     pub(super) audio: Option<AudioHandle>,
@@ -56,12 +58,12 @@ impl Answers {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a sentence that `status` shows until the end.
-    pub(super) fn add_problem(&self, text: String) {
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        if !problems.contains(&text) {
-            problems.push(text);
-        }
+    /// Says what is wrong with storing the identity, empty if nothing is; whether that is news.
+    pub(super) fn set_identity_problem(&self, text: &str) -> bool {
+        let mut problem = self.identity_problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *problem != text;
+        text.clone_into(&mut problem);
+        is_new
     }
 
     /// The snapshot.
@@ -88,7 +90,7 @@ impl Answers {
                 is_plaintext_allowed: self.settings.direct.is_some_and(|d| d.is_plaintext_allowed),
             }
         });
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut problems = self.problems.clone();
         problems.extend(server.iter().filter(|s| !s.is_online).map(|s| s.state.clone()));
         for listener in self.direct.iter().chain(&self.lan) {
             let listener = listener.borrow();
@@ -104,7 +106,9 @@ impl Answers {
         let is_named =
             self.settings.audio.as_ref().is_some_and(|a| matches!(a.device, AudioDevice::Named(_)));
         let no_sound = audio.as_ref().filter(|_| is_named).map(|a| a.notice.clone());
-        let spoken = [health.notice.clone(), self.sessions.log_problem(), no_sound.unwrap_or_default()];
+        let identity = self.identity_problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let spoken =
+            [health.notice.clone(), identity, self.sessions.log_problem(), no_sound.unwrap_or_default()];
         problems.extend(spoken.into_iter().filter(|text| !text.is_empty()));
         let lit = [
             ("num-lock", leds.is_num_lock),
@@ -138,6 +142,7 @@ impl Answers {
                     notice: health.notice,
                     reports_written: health.reports_written,
                     events_discarded: health.events_discarded,
+                    characters_not_typed: health.characters_not_typed,
                     leds: lit
                         .iter()
                         .filter(|(_, is_lit)| *is_lit)

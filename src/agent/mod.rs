@@ -12,6 +12,7 @@ pub mod lan_task;
 pub mod logbook;
 mod measured;
 pub mod password;
+mod registration;
 pub mod rendezvous_task;
 pub mod sessions;
 mod sound;

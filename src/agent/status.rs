@@ -213,6 +213,9 @@ pub struct HidStatus {
     pub reports_written: u64,
     /// Events thrown away because the computer was gone.
     pub events_discarded: u64,
+    /// Characters of texts left out because nothing types them on the computer.
+    #[serde(default)]
+    pub characters_not_typed: u64,
     /// Lock LEDs that are lit, by name.
     pub leds: Vec<String>,
     /// What was done while the computer took nothing.

@@ -223,10 +223,15 @@ pub struct Sessions {
 
 /// `kvmdesk status`
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  kvmdesk status\n  kvmdesk status --watch\n  \
+                        kvmdesk status --json | jq .target.hid")]
 pub struct Status {
     /// For programs
     #[arg(long)]
     pub json: bool,
+    /// Show it anew every second: in place on a terminal, block after block elsewhere; Ctrl+C ends it
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
 }
 
 /// `kvmdesk snapshot`

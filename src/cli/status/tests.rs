@@ -33,6 +33,7 @@ fn idle() -> Snapshot {
                 notice: String::new(),
                 reports_written: 7,
                 events_discarded: 0,
+                characters_not_typed: 0,
                 leds: vec![],
                 recovery: RecoveryStatus::default(),
             },
@@ -165,6 +166,12 @@ fn what_recovery_does_and_did_is_told() {
     assert!(text.contains("\n           lost 2 times, bound again 3 times, built again 1 times\n"), "{text}");
     status.target.hid.recovery = RecoveryStatus::default();
     assert!(!to_text(&status).contains("lost"));
+    status.target.hid.characters_not_typed = 2;
+    assert!(
+        to_text(&status).contains(", 0 events discarded, 2 characters not typed\n"),
+        "{}",
+        to_text(&status)
+    );
 }
 
 #[test]
