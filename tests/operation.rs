@@ -9,7 +9,7 @@ use kvmdesk::wire::message::encode_rendezvous;
 use kvmdesk::wire::message::hbb::{self, rendezvous_message::Union};
 
 use crate::agent::{Daemon, PASSWORD, registered_id, wait_until};
-use crate::cli::{code, demo, kvmdesk, run};
+use crate::cli::{code, demo, kvmdesk, out, run};
 use crate::support::controller::LONG;
 use crate::support::terminal;
 
@@ -99,4 +99,33 @@ fn status_is_watched_in_place_on_a_terminal_and_in_blocks_elsewhere() {
     assert!(blocks.wait().unwrap().success(), "the reader may go");
     daemon.terminate();
     daemon.wait(LONG);
+}
+
+#[test]
+fn the_doctor_tells_what_fails_by_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let good =
+        "[video]\nsource = \"pattern\"\n[hid]\nbackend = \"recording\"\n[direct]\nlisten = \"127.0.0.1:1\"\n";
+    std::fs::write(dir.path().join("good.toml"), good).unwrap();
+    let (_daemon, _) = demo(dir.path(), &[]);
+    let args = ["doctor", "--config", "good.toml", "--state-dir", "state", "--json"];
+    let output = run(dir.path(), &args);
+    assert_eq!(code(&output), 0, "{}", out(&output));
+    let json: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    let checks = json["checks"].as_array().unwrap();
+    let verdict = |subject: &str| checks.iter().find(|c| c["subject"] == subject).unwrap()["verdict"].clone();
+    for subject in ["board", "picture", "encoders", "sound", "hands", "daemon"] {
+        assert_eq!(verdict(subject), "ok", "{json:#}");
+    }
+    assert_eq!(verdict("configuration"), "warn", "every caller would be refused");
+
+    let bad = "[video]\ndevice = \"/nonexistent/video7\"\n[hid]\nbackend = \"recording\"\n";
+    std::fs::write(dir.path().join("bad.toml"), bad).unwrap();
+    let output = run(dir.path(), &["doctor", "--config", "bad.toml", "--state-dir", "other"]);
+    assert_eq!(code(&output), 69);
+    let text = out(&output);
+    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default();
+    assert!(line("fail  picture").contains("/nonexistent/video7"), "{text}");
+    assert!(line("warn  daemon").contains("is not running"), "{text}");
+    assert!(!dir.path().join("other").exists(), "it only looks");
 }

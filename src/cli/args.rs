@@ -97,6 +97,8 @@ pub enum Command {
     Snapshot(Snapshot),
     /// Look at the devices and encoders of this machine, and say what would be used
     Probe(Probe),
+    /// Look whether this board can serve a computer now, and what to do where it cannot
+    Doctor(Doctor),
     /// Measure what the picture costs on this machine, beside a reference
     Bench(Bench),
     /// Type a text on the computer
@@ -256,6 +258,20 @@ pub struct Snapshot {
                         some seconds."
 )]
 pub struct Probe {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kvmdesk doctor`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Each line is ok, warn or fail, with what helps behind `->`. Nothing is changed; a running daemon is \
+                        asked about what it has open. As root it sees most. Takes some seconds.\n\nExit codes: 0 well, also \
+                        with warnings, 69 if something failed.\n\nExamples:\n  sudo kvmdesk doctor\n  \
+                        kvmdesk doctor --json | jq '.checks[] | select(.verdict != \"ok\")'"
+)]
+pub struct Doctor {
     /// For programs
     #[arg(long)]
     pub json: bool,

@@ -5,6 +5,7 @@ pub mod args;
 mod bench;
 mod check;
 mod demo;
+mod doctor;
 mod gadget;
 mod heap;
 mod id;
@@ -144,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status::run(&args.place, &status),
         Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
         Command::Probe(probe) => probe::run(&args.place, &probe),
+        Command::Doctor(doctor) => doctor::run(&args.place, &doctor),
         Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
         Command::Wake => wake::run(&args.place),

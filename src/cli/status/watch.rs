@@ -50,7 +50,7 @@ fn size(out: &impl AsRawFd) -> (usize, usize) {
 /// are wider than one column are cut at the edge by the terminal.
 fn drawn(page: &str, (columns, rows): (usize, usize)) -> String {
     let lines = fitted(page, columns, rows.saturating_sub(1).max(1));
-    let lines: String = lines.iter().map(|line| format!("{line}\x1b[K\r\n")).collect();
+    let lines: String = lines.iter().map(|line| format!("{line}\x1b[K\n")).collect();
     format!("\x1b[?7l\x1b[H{lines}\x1b[J\x1b[?7h")
 }
 
@@ -97,7 +97,7 @@ mod tests {
             ["Server     the server", "           does not", "           answer"]
         );
         let long = wrapped(&"x".repeat(60), 25);
-        assert_eq!(long.iter().map(|line| line.len()).collect::<Vec<_>>(), [25, 25, 25, 4 + INDENT]);
+        assert_eq!(long.iter().map(|line| line.len()).collect::<Vec<_>>(), [25, 25, 25, 7 + INDENT]);
         assert_eq!(wrapped("a b c", 1), ["a", "b", "c"]);
         assert_eq!(wrapped("", 80), [""]);
         let words = "word ".repeat(50);
@@ -112,6 +112,6 @@ mod tests {
         assert_eq!(fitted(page, 80, 4), ["one", "two", "three", "four"]);
         assert_eq!(fitted(page, 80, 3), ["one", "two", "(2 more lines: make the window larger)"]);
         assert_eq!(fitted(page, 10, 1), ["(4 more li"]);
-        assert_eq!(drawn("a\n", (80, 1)), "\x1b[?7l\x1b[Ha\x1b[K\r\n\x1b[J\x1b[?7h");
+        assert_eq!(drawn("a\n", (80, 1)), "\x1b[?7l\x1b[Ha\x1b[K\n\x1b[J\x1b[?7h");
     }
 }
