@@ -21,9 +21,9 @@ pub(super) fn pong_of(answers: &Answers) -> Pong {
     Pong {
         id: answers.id().as_str().to_owned(),
         mac: String::new(),
-        hostname: answers.settings.target.name.clone(),
+        hostname: answers.settings().target.name.clone(),
         username: "kvmdesk".to_owned(),
-        platform: match answers.settings.announce {
+        platform: match answers.settings().announce {
             AnnouncedPlatform::Windows => "Windows",
             AnnouncedPlatform::Linux => "Linux",
             AnnouncedPlatform::MacOs => "Mac OS",
@@ -32,15 +32,15 @@ pub(super) fn pong_of(answers: &Answers) -> Pong {
     }
 }
 
-/// Stores what the registration learns; what cannot be stored now is tried again, and `status` says so until it is.
+/// Stores what the registration at `server` (`HOST:PORT`) learns; what cannot be stored now is tried again, and `status` says so until it is.
 pub(super) async fn obey(
     answers: Arc<Answers>,
+    server: String,
     mut events: mpsc::UnboundedReceiver<RegistrationEvent>,
     commands: mpsc::Sender<RegistrationCommand>,
     pong: watch::Sender<Pong>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let server = answers.settings.server.as_ref().map(|s| s.host.to_string());
     let mut unsaved: Option<Identity> = None;
     loop {
         let event = tokio::select! {
@@ -53,7 +53,7 @@ pub(super) async fn obey(
         };
         let mut changed = unsaved.take().unwrap_or_else(|| answers.identity().clone());
         match event {
-            Some(RegistrationEvent::KeyConfirmed) => changed.registered_with.clone_from(&server),
+            Some(RegistrationEvent::KeyConfirmed) => changed.registered_with = Some(server.clone()),
             // Asked for again while the new one could not be stored.
             Some(RegistrationEvent::NewIdWanted) if changed.id != answers.id() => {}
             Some(RegistrationEvent::NewIdWanted) => {

@@ -58,6 +58,12 @@ pub(super) fn to_text(status: &Snapshot) -> String {
     page.0.extend(status.problems.iter().map(|p| format!("  ! {p}")));
     page.row("Target", format!("{}, ID {}, {} password", target.name, target.id, target.password));
     show_ways_in(&mut page, target);
+    if let Some(metrics) = &status.metrics {
+        page.row(
+            "Metrics",
+            format!("{} {}", metrics.listen, if metrics.is_open { "open" } else { "NOT OPEN" }),
+        );
+    }
     for (n, video) in target.displays.iter().enumerate() {
         let head =
             if target.displays.len() > 1 { format!("Display {}", n + 1) } else { "Picture".to_owned() };

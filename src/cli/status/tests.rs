@@ -10,6 +10,7 @@ fn idle() -> Snapshot {
         version: "1".into(),
         uptime_seconds: 307,
         problems: vec![],
+        metrics: None,
         target: TargetStatus {
             name: "desk".into(),
             id: "123456789".into(),
