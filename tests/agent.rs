@@ -30,14 +30,14 @@ pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
     pub(crate) log: HidLog,
     pub(crate) store: Store,
-    _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 fn options(dir: &Path, password: Option<&str>) -> AgentOptions {
     options_of("", dir, password)
 }
 
-fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions {
+pub(crate) fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions {
     let flags = Overrides {
         state_dir: Some(dir.join("state")),
         direct_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -75,7 +75,7 @@ impl Daemon {
             address,
             log: HidLog::new(&dir.path().join("hid.jsonl")),
             store: Store::open(&dir.path().join("state")).unwrap(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -388,10 +388,10 @@ fn locks_are_cleared_on_request() {
 fn one_daemon_a_state_directory_and_the_identity_stays() {
     let mut daemon = Daemon::start(Some(PASSWORD));
     let id = daemon.agent().id();
-    let second = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) });
+    let second = daemon.runtime.block_on(async { Agent::start(options(daemon.dir.path(), None)) });
     assert!(matches!(second, Err(StartError::Store(StoreError::InUse(_)))), "{second:?}");
     daemon.stop();
-    let again = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) }).unwrap();
+    let again = daemon.runtime.block_on(async { Agent::start(options(daemon.dir.path(), None)) }).unwrap();
     assert_eq!(again.id(), id);
     daemon.agent = Some(again);
 }

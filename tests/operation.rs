@@ -13,6 +13,9 @@ use crate::cli::{code, demo, kvmdesk, out, run};
 use crate::support::controller::LONG;
 use crate::support::terminal;
 
+mod metrics;
+mod reload;
+
 #[test]
 fn an_identity_that_cannot_be_stored_is_told_until_it_is_stored() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
