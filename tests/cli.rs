@@ -54,7 +54,7 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     assert_eq!(code(&help), 0);
     let commands = [
         "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
-        "snapshot", "probe", "doctor", "bench", "type",
+        "snapshot", "probe", "doctor", "report", "bench", "type",
     ];
     for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));

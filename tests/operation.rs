@@ -15,6 +15,7 @@ use crate::support::terminal;
 
 mod metrics;
 mod reload;
+mod report;
 
 #[test]
 fn an_identity_that_cannot_be_stored_is_told_until_it_is_stored() {

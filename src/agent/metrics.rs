@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::status::{Status, VideoStatus};
+use super::status::{LaneStatus, Latency, Status, VideoStatus};
 
 /// What a page of metrics is sent as.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -14,6 +14,9 @@ enum Kind {
     Counter,
     Gauge,
 }
+
+/// A value with its labels.
+type Labelled<'v> = (Vec<(&'static str, &'v str)>, f64);
 
 /// Families one after the other, each with its samples behind it.
 struct Page(String);
@@ -52,11 +55,7 @@ impl Family<'_> {
     }
 
     /// Some samples a display, with further labels.
-    fn of_parts<'v>(
-        mut self,
-        status: &'v Status,
-        parts: impl Fn(&'v VideoStatus) -> Vec<(Vec<(&'static str, &'v str)>, f64)>,
-    ) {
+    fn of_parts<'v>(mut self, status: &'v Status, parts: impl Fn(&'v VideoStatus) -> Vec<Labelled<'v>>) {
         for (n, video) in status.target.displays.iter().enumerate() {
             let display = (n + 1).to_string();
             for (labels, value) in parts(video) {
@@ -195,13 +194,14 @@ fn video(page: &mut Page, status: &Status) {
         let latency = &video.latency;
         let stages =
             [("capture", &latency.convert), ("encode", &latency.encode), ("hand_out", &latency.hand_out)];
-        let percentiles = |(stage, l): (&'static str, &super::status::Latency)| {
+        let percentiles = |(stage, l): (&'static str, &Latency)| {
             [("50", l.p50_ms), ("95", l.p95_ms), ("99", l.p99_ms)]
                 .map(|(percentile, ms)| (vec![("stage", stage), ("percentile", percentile)], ms / 1000.0))
         };
         stages.into_iter().flat_map(percentiles).collect()
     });
-    let streams: [(&'static str, &str, fn(&super::status::LaneStatus) -> f64); 3] = [
+    type Rate = fn(&LaneStatus) -> f64;
+    let streams: [(&'static str, &str, Rate); 3] = [
         (
             "kvmdesk_video_stream_frames_per_second",
             "Frames of each encoded stream over the last second.",
@@ -216,7 +216,7 @@ fn video(page: &mut Page, status: &Status) {
     ];
     for (name, help, value) in streams {
         page.family(Kind::Gauge, name, help).of_parts(status, |video| {
-            let labels = |lane: &'_ super::status::LaneStatus| if lane.is_second { "slow" } else { "main" };
+            let labels = |lane: &LaneStatus| if lane.is_second { "slow" } else { "main" };
             video
                 .lanes
                 .iter()

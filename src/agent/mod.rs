@@ -18,6 +18,7 @@ pub mod password;
 mod registration;
 pub mod reload;
 pub mod rendezvous_task;
+pub mod secrets;
 pub mod sessions;
 mod sound;
 pub mod status;

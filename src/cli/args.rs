@@ -99,6 +99,8 @@ pub enum Command {
     Probe(Probe),
     /// Look whether this board can serve a computer now, and what to do where it cannot
     Doctor(Doctor),
+    /// Write what somebody who helps needs to know to a text file, without passwords and keys
+    Report(Report),
     /// Measure what the picture costs on this machine, beside a reference
     Bench(Bench),
     /// Type a text on the computer
@@ -111,7 +113,9 @@ pub enum Command {
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "A configuration that is wrong does not stop a board that worked: the last good copy is used, \
-                        and said so.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
+                        and said so.\n\nSIGHUP (`systemctl reload kvmdesk`) reads the configuration anew: what can change \
+                        while sessions go on does, the log and `kvmdesk status` name what holds only after a restart, and \
+                        a wrong file changes nothing.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
 )]
 pub struct Run {}
 
@@ -275,6 +279,20 @@ pub struct Doctor {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kvmdesk report`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "One text file that can be read and pasted: system, doctor, status, probe, settings, configuration \
+                        file, USB gadget, device nodes, kernel log and journal, as far as they may be read; as root that is \
+                        all. Passwords and keys are left out. It does name this device's ID, its server and controllers. \
+                        Takes some seconds.\n\nExamples:\n  sudo kvmdesk report\n  sudo kvmdesk report - | less"
+)]
+pub struct Report {
+    /// Where it goes; `-` is standard output
+    #[arg(value_name = "FILE", default_value = "kvmdesk-report.txt")]
+    pub file: PathBuf,
 }
 
 /// `kvmdesk bench`

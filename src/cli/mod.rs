@@ -13,6 +13,7 @@ mod logging;
 mod password;
 mod place;
 mod probe;
+mod report;
 mod run;
 mod serve;
 mod sessions;
@@ -146,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
         Command::Probe(probe) => probe::run(&args.place, &probe),
         Command::Doctor(doctor) => doctor::run(&args.place, &doctor),
+        Command::Report(report) => report::run(&args.place, &report),
         Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
         Command::Wake => wake::run(&args.place),
