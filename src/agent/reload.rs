@@ -128,8 +128,11 @@ async fn take_over(
     tracing::info!("the configuration was read anew; {told}");
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if !change.after_restart.is_empty() {
+        let is_of_gadget = change.after_restart.iter().any(|key| key.starts_with("gadget."));
+        let before = if is_of_gadget { "`kvmdesk gadget up` as root, then " } else { "" };
         problems.push(format!(
-            "The configuration was changed, and this holds only after a restart: {}. `systemctl restart kvmdesk`",
+            "The configuration was changed, and this holds only after a restart: {}. Run {before}`systemctl restart \
+             kvmdesk`",
             change.after_restart.join(", ")
         ));
     }

@@ -22,7 +22,7 @@ use super::probe::text::wrapped;
 use super::{Failure, IO, UNAVAILABLE, place, probe, sessions, status};
 
 /// Where texts begin.
-const INDENT: usize = 18;
+const INDENT: usize = 20;
 
 /// Where the kernel shows this machine; arguments, so that tests can bring a tree of their own.
 #[derive(Debug, Clone)]
@@ -193,7 +193,7 @@ fn running(asked: &Result<Box<Snapshot>, Failure>, checks: &[Finding]) -> Vec<Fi
 pub(super) fn to_text(diagnosis: &Diagnosis) -> String {
     let mut out = String::new();
     for Finding { subject, verdict, text, remedy } in &diagnosis.checks {
-        let _ = writeln!(out, "{:<5} {subject:<11} {}", verdict.word(), wrapped(text, INDENT));
+        let _ = writeln!(out, "{:<5} {subject:<13} {}", verdict.word(), wrapped(text, INDENT));
         if let Some(remedy) = remedy {
             let _ = writeln!(out, "{:INDENT$}-> {}", "", wrapped(remedy, INDENT + 3));
         }

@@ -281,10 +281,10 @@ fn the_worst_counts_and_each_line_shows_what_helps() {
     assert_eq!(diagnosis.verdict, Verdict::Fail);
     let text = to_text(&diagnosis);
     assert!(
-        text.starts_with("ok    board       a board\nwarn  clock       late\n                  -> x\n"),
+        text.starts_with("ok    board         a board\nwarn  clock         late\n                    -> x\n"),
         "{text}"
     );
-    assert!(text.ends_with("                  -> do this\nFailed: 1, to be looked at: 1.\n"), "{text}");
+    assert!(text.ends_with("                    -> do this\nFailed: 1, to be looked at: 1.\n"), "{text}");
     assert!(text.lines().all(|line| line.len() <= 100), "{text}");
     let json = serde_json::to_value(&diagnosis).unwrap();
     assert_eq!((&json["verdict"], &json["checks"][0]["verdict"]), (&"fail".into(), &"ok".into()));
