@@ -281,4 +281,4 @@ fn plural(count: u64, what: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

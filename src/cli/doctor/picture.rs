@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::agent::status::Status as Snapshot;
+use crate::agent::status::{Status as Snapshot, VideoStatus};
 use crate::cli::probe::Report;
 use crate::config::settings::Settings;
 use crate::media::audio::AudioDevice;
@@ -14,6 +14,10 @@ use super::Finding;
 
 /// Bytes of an EDID that the driver gives back as they were written; behind them it may set the HDMI address.
 const EDID_BASE: usize = 128;
+
+/// What helps while no picture comes.
+const NO_PICTURE: &str = "switch the computer on and look at the cable; some computers give no signal until they see a \
+                          monitor (video.edid)";
 
 /// Every configured display.
 pub(super) fn pictures(
@@ -29,15 +33,21 @@ pub(super) fn pictures(
             findings.push(Finding::ok(&subject, "a moving test card, as configured: no computer is shown"));
             continue;
         };
+        let told = daemon.and_then(|daemon| daemon.target.displays.get(n));
         let Some(device) = &choice.chosen.device else {
+            // It may have followed the device to another number, or may open what we may not.
+            if let Some(told) = told.filter(|told| told.signal != "no-device") {
+                findings.push(as_told(&subject, told));
+                continue;
+            }
             let remedy = "connect the grabber or load its driver; `kvmdesk probe` shows every device and what it offers";
             findings.push(Finding::fail(&subject, &choice.chosen.note, remedy));
             continue;
         };
         let node = fs::canonicalize(&v4l2.device).unwrap_or_else(|_| v4l2.device.clone());
         let Some(capture) = report.captures.iter().find(|capture| capture.device == node) else { continue };
-        let told = daemon.and_then(|daemon| daemon.target.displays.get(n)).map(|told| told.notice.as_str());
-        findings.push(signal(&subject, device, &choice.chosen.note, capture, told));
+        let notice = told.map(|told| told.notice.as_str());
+        findings.push(signal(&subject, device, &choice.chosen.note, capture, notice));
         findings.push(edid(&subject, v4l2, capture));
         let others: Vec<_> = capture.in_use_by.iter().filter(|who| !who.starts_with("kvmdesk ")).collect();
         if !others.is_empty() {
@@ -50,6 +60,15 @@ pub(super) fn pictures(
         }
     }
     findings
+}
+
+/// What the running daemon says of a display whose device cannot be asked.
+fn as_told(subject: &str, told: &VideoStatus) -> Finding {
+    let VideoStatus { source, notice, original_resolution, .. } = told;
+    match notice.as_str() {
+        "" => Finding::ok(subject, format!("kvmdesk captures {original_resolution} from {source}")),
+        notice => Finding::warn(subject, format!("{source}: {notice}"), NO_PICTURE),
+    }
 }
 
 fn signal(subject: &str, device: &str, note: &str, capture: &CaptureDevice, told: Option<&str>) -> Finding {
@@ -66,12 +85,7 @@ fn signal(subject: &str, device: &str, note: &str, capture: &CaptureDevice, told
             "choose a progressive mode (without an `i`) on the computer",
         ),
         "" => Finding::ok(subject, format!("{device}: {note}{on_cable}")),
-        trouble => Finding::warn(
-            subject,
-            format!("{device}: {trouble}"),
-            "switch the computer on and look at the cable; some computers give no signal until they see a monitor \
-             (video.edid)",
-        ),
+        trouble => Finding::warn(subject, format!("{device}: {trouble}"), NO_PICTURE),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::sys::Space;
 use super::*;
+use crate::agent::status::ServerStatus;
 use crate::cli::probe;
 use crate::cli::probe::tests::{capture, report, v4l2};
 use crate::config::file;
@@ -246,6 +247,16 @@ fn the_picture_is_judged_by_its_signal_and_its_edid() {
     says(&look(half, None), Verdict::Warn, "half-frames", "progressive");
     let absent = picture::pictures(Some(&settings(None)), &report(vec![]), None);
     says(&absent, Verdict::Fail, "/nonexistent/video5 is not there", "connect the grabber");
+    // A daemon that runs knows better.
+    let mut told = crate::cli::status::tests::idle();
+    let mut ask = |signal: &str, notice: &str| {
+        let video = &mut told.target.displays[0];
+        (video.signal, video.notice) = (signal.into(), notice.into());
+        picture::pictures(Some(&settings(None)), &report(vec![]), Some(&told))
+    };
+    says(&ask("active", ""), Verdict::Ok, "kvmdesk captures 1280x720 from /dev/video0", "");
+    says(&ask("no-signal", "No signal"), Verdict::Warn, "/dev/video0: No signal", "switch the computer on");
+    says(&ask("no-device", "No device"), Verdict::Fail, "is not there", "connect the grabber");
 }
 
 #[test]
@@ -269,8 +280,20 @@ fn the_server_s_ports_are_tried() {
     assert!(findings.iter().all(|f| f.verdict != Verdict::Fail), "the NAT test is no must: {findings:?}");
     drop(listener);
     says(&server::server(&settings, None), Verdict::Fail, "takes no connection", "firewall");
-    let nowhere = configured("[video]\nsource = \"pattern\"\n");
-    says(&server::server(&nowhere, None), Verdict::Warn, "nobody can dial", "[server]");
+    assert!(server::server(&configured("[video]\nsource = \"pattern\"\n"), None).is_empty());
+    let mut told = crate::cli::status::tests::idle();
+    let mut registered = |is_online: bool, state: &str| {
+        let server = ServerStatus { host: "a".into(), is_online, nat: "unknown".into(), state: state.into() };
+        told.target.server = Some(server);
+        server::server(&settings, Some(&told))
+    };
+    says(&registered(true, "Registered at a"), Verdict::Ok, "Registered at a", "");
+    says(
+        &registered(false, "It does not answer"),
+        Verdict::Fail,
+        "It does not answer",
+        &format!("UDP port {port}"),
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::agent::status::{
     CaptureStatus, DroppedFrames, DroppedPictures, HidStatus, LaneStatus, StageLatencies, Status as Snapshot,
 };
 
-fn idle() -> Snapshot {
+pub(in crate::cli) fn idle() -> Snapshot {
     Snapshot {
         version: "1".into(),
         uptime_seconds: 307,
