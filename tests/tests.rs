@@ -20,6 +20,7 @@ mod hid_backends;
 mod lab;
 mod layouts;
 mod nat;
+mod operation;
 mod pipeline;
 mod rendezvous;
 mod servers;

@@ -1,12 +1,11 @@
 //! `kvmdesk probe`: what this machine has, and what would be used of it and why. Only looks.
 
-mod text;
+pub(super) mod text;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::config::board::Board;
 use crate::config::settings::Settings;
 use crate::config::settings::hid::HidChoice;
 use crate::hid::backend::uinput;
@@ -26,92 +25,92 @@ use super::{Failure, IO, place};
 
 /// Everything that was found. Its JSON is for programs: keys stay, more may come.
 #[derive(Debug, Serialize)]
-struct Report {
-    version: &'static str,
-    build: Build,
-    board: BoardLine,
+pub(super) struct Report {
+    pub(super) version: &'static str,
+    pub(super) build: Build,
+    pub(super) board: BoardLine,
     /// Why the configuration could not be used; the defaults are shown then.
-    config_problem: Option<String>,
-    captures: Vec<CaptureDevice>,
-    passed_over: Vec<PassedOver>,
-    sound_cards: Vec<SoundCard>,
-    encoders: Vec<EncoderLine>,
-    usb_controllers: Vec<UsbController>,
-    choice: Choice,
+    pub(super) config_problem: Option<String>,
+    pub(super) captures: Vec<CaptureDevice>,
+    pub(super) passed_over: Vec<PassedOver>,
+    pub(super) sound_cards: Vec<SoundCard>,
+    pub(super) encoders: Vec<EncoderLine>,
+    pub(super) usb_controllers: Vec<UsbController>,
+    pub(super) choice: Choice,
 }
 
 /// What this program was built with.
 #[derive(Debug, Serialize)]
-struct Build {
-    gstreamer: bool,
-    sound: bool,
+pub(super) struct Build {
+    pub(super) gstreamer: bool,
+    pub(super) sound: bool,
 }
 
 /// The board whose profile holds.
 #[derive(Debug, Serialize)]
-struct BoardLine {
+pub(super) struct BoardLine {
     /// What `board` in the configuration takes.
-    profile: String,
-    name: String,
-    why: String,
+    pub(super) profile: String,
+    pub(super) name: String,
+    pub(super) why: String,
 }
 
 #[derive(Debug, Serialize)]
-struct SoundCard {
+pub(super) struct SoundCard {
     /// What `audio.device` takes.
-    device: String,
+    pub(super) device: String,
     /// The capture device of pictures that it is one device with.
-    belongs_to: Option<PathBuf>,
+    pub(super) belongs_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
-struct EncoderLine {
-    codec: &'static str,
-    name: &'static str,
+pub(super) struct EncoderLine {
+    pub(super) codec: &'static str,
+    pub(super) name: &'static str,
     /// `good`, `failed`, `not-there` or `not-tried`.
-    state: &'static str,
+    pub(super) state: &'static str,
     /// What the check found, or why it failed.
-    note: String,
+    pub(super) note: String,
     /// CPU for a frame, in percent of openh264's.
-    cost: u32,
-    is_hardware: bool,
+    pub(super) cost: u32,
+    pub(super) is_hardware: bool,
     /// Never run on the device that it is for, but for the check.
-    is_unproven: bool,
+    pub(super) is_unproven: bool,
     /// The one that is taken for its codec.
-    is_chosen: bool,
+    pub(super) is_chosen: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct UsbController {
-    name: String,
+pub(super) struct UsbController {
+    pub(super) name: String,
     /// The kernel's word; not to be trusted with every driver.
-    state: Option<String>,
+    pub(super) state: Option<String>,
     /// The gadget on it.
-    gadget: Option<String>,
+    pub(super) gadget: Option<String>,
 }
 
 /// What `kvmdesk run` would use.
 #[derive(Debug, Serialize)]
-struct Choice {
-    displays: Vec<DisplayChoice>,
-    sound: Chosen,
-    hands: Chosen,
+pub(super) struct Choice {
+    pub(super) displays: Vec<DisplayChoice>,
+    pub(super) sound: Chosen,
+    pub(super) hands: Chosen,
 }
 
 #[derive(Debug, Serialize)]
-struct DisplayChoice {
+pub(super) struct DisplayChoice {
     #[serde(flatten)]
-    chosen: Chosen,
+    pub(super) chosen: Chosen,
     /// FourCC of the format that is tried first.
-    format: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 /// A device and a sentence about it.
 #[derive(Debug, Serialize)]
-struct Chosen {
+pub(super) struct Chosen {
     /// `None` if there is none that would do.
-    device: Option<String>,
-    note: String,
+    pub(super) device: Option<String>,
+    pub(super) note: String,
 }
 
 pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
@@ -119,8 +118,7 @@ pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
         Ok(settings) => (Some(settings), None),
         Err(failure) => (None, Some(failure.text)),
     };
-    let board = settings.as_ref().map_or_else(|| place::boards().recognised(), |s| s.board.clone());
-    let report = look(settings.as_ref(), board, config_problem);
+    let report = look(settings.as_ref(), config_problem);
     if args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|e| Failure::new(IO, e.to_string()))?;
         println!("{json}");
@@ -130,7 +128,9 @@ pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(settings: Option<&Settings>, board: Board, config_problem: Option<String>) -> Report {
+/// Looks at everything; the encoders' self-checks take some seconds.
+pub(super) fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
+    let board = settings.map_or_else(|| place::boards().recognised(), |s| s.board.clone());
     let (captures, passed_over) = probe::capture_devices();
     let sound_cards = sound_cards(&captures);
     let usb_controllers = usb_controllers();
@@ -352,4 +352,4 @@ fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> C
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
