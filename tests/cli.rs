@@ -48,6 +48,17 @@ pub(crate) fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
 }
 
 #[test]
+fn a_command_whose_reader_leaves_ends_quietly() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("empty.toml"), "").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = kvmdesk(dir.path(), &["check", "--show", "--config", "empty.toml"]).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.signal(), err(&ended)), (Some(13), String::new()), "SIGPIPE and no panic");
+}
+
+#[test]
 fn help_names_every_command_and_a_wrong_line_is_64() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["--help"]);

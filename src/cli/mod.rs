@@ -11,6 +11,7 @@ mod heap;
 mod id;
 mod logging;
 mod password;
+mod pipe;
 mod place;
 mod probe;
 mod report;
@@ -134,6 +135,9 @@ pub fn main() -> ExitCode {
             return if is_answer { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
         }
     };
+    if !matches!(args.command, Command::Run(_) | Command::Demo(_)) {
+        pipe::end_with_its_reader();
+    }
     let result = match args.command {
         Command::Run(run) => run::run(&args.place, &run),
         Command::Demo(demo) => demo::run(&args.place, &demo),
