@@ -11,7 +11,7 @@ use crate::support::hidlog::HidLog;
 use crate::support::is_strict;
 use crate::support::procs::Proc;
 
-fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvmdesk"));
     command.args(args).current_dir(dir).env("HOME", dir).stdin(Stdio::null());
     for (name, _) in kvmdesk::config::settings::ENVIRONMENT {
@@ -20,24 +20,24 @@ fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
     kvmdesk(dir, args).output().unwrap()
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().expect("it ended by itself")
 }
 
 /// A demo that listens on a free port, and its address as it prints it.
-fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
+pub(crate) fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
     let state = dir.join("state").display().to_string();
     let mut args = vec!["demo", "--direct", "127.0.0.1:0", "--state-dir", &state];
     args.extend(more);
@@ -48,13 +48,25 @@ fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
 }
 
 #[test]
+fn a_command_whose_reader_leaves_ends_quietly() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("empty.toml"), "").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended =
+        kvmdesk(dir.path(), &["check", "--show", "--config", "empty.toml"]).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.signal(), err(&ended)), (Some(13), String::new()), "SIGPIPE and no panic");
+}
+
+#[test]
 fn help_names_every_command_and_a_wrong_line_is_64() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["--help"]);
     assert_eq!(code(&help), 0);
     let commands = [
         "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
-        "snapshot", "probe", "bench", "type",
+        "snapshot", "probe", "doctor", "report", "bench", "type",
     ];
     for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));
@@ -423,6 +435,11 @@ fn probe_tells_what_would_be_used() {
     for key in ["captures", "passed_over", "sound_cards", "encoders", "usb_controllers"] {
         assert!(report[key].is_array(), "{key} in {report:#}");
     }
+    let board = &report["board"];
+    assert!(
+        ["profile", "name", "why"].iter().all(|key| !board[key].as_str().unwrap().is_empty()),
+        "{board:#}"
+    );
     let display = &report["choice"]["displays"][0];
     assert!(display["device"].is_null(), "{display:#}");
     assert!(display["note"].as_str().unwrap().contains("/nonexistent/video0 is not there"), "{display:#}");
@@ -432,8 +449,14 @@ fn probe_tells_what_would_be_used() {
     assert_eq!((&openh264["codec"], &openh264["state"]), (&"H.264".into(), &"good".into()), "{openh264:#}");
     assert_eq!(encoders.iter().filter(|e| e["codec"] == "H.264" && e["is_chosen"] == true).count(), 1);
     let text = out(&run(dir.path(), &args));
-    for part in ["Pictures", "Encoders", "openh264", "would use", "NOTHING: /nonexistent/video0 is not there"]
-    {
+    for part in [
+        "\nBoard: ",
+        "Pictures",
+        "Encoders",
+        "openh264",
+        "would use",
+        "NOTHING: /nonexistent/video0 is not there",
+    ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     std::fs::write(dir.path().join("c.toml"), "[video]\nfps = 3\n").unwrap();

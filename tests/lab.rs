@@ -23,9 +23,10 @@ mod soak;
 mod sound;
 
 use std::fs;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use kvmdesk::config::board::Boards;
 
 use crate::support::controller::{Controller, Options};
 use machine::{Machine, PATIENCE, Recording, say};
@@ -179,21 +180,20 @@ fn walk_through(machine: &Machine) {
     stop(machine);
 }
 
-/// `hw/lab` says what the guest is; here the guest is asked.
+/// `hw/lab` says what the guest is; here the guest is asked, and kvmdesk whether it would use just that.
 fn check_board_profile(machine: &Machine) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw/lab/board.toml");
-    let profile: toml::Table = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let text = |room: &str, key: &str| profile[room][key].as_str().unwrap().to_owned();
-    let driver = machine.run(&format!("v4l2-ctl -d {} --info", text("capture", "device")));
-    assert!(driver.contains(&format!(": {}\n", text("capture", "driver"))), "{driver}");
-    assert_eq!(machine.run("ls /sys/class/udc").trim(), text("usb", "udc"));
+    let profile = Boards::default().named("lab").unwrap().profile;
+    let driver = profile.capture[0].driver.as_deref().unwrap();
+    let info = machine.run("v4l2-ctl -d /dev/video0 --info");
+    assert!(info.contains(&format!(": {driver}\n")), "{info}");
+    assert_eq!(machine.run("ls /sys/class/udc").trim(), profile.hid.udcs[0]);
     say("ok: the guest is what hw/lab/board.toml says");
 }
 
 /// The daemon's settings, with more keys for the receiver.
 fn config(video: &str) -> String {
     format!(
-        "[direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
+        "board = \"lab\"\n[direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
         [[target]]\nname = \"lab\"\n\
         [video]\ndevice = \"/dev/video0\"\nmax-size = \"source\"\n{video}\n\
         [log]\nlevel = \"debug\"\n"

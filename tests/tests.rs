@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod boards;
 mod ch9329;
 mod cli;
 mod config;
@@ -19,6 +20,7 @@ mod hid_backends;
 mod lab;
 mod layouts;
 mod nat;
+mod operation;
 mod packaging;
 mod pipeline;
 mod rendezvous;

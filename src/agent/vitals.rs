@@ -23,8 +23,8 @@ pub struct Vitals {
     pub(super) displays: Vec<VideoHandle>,
     pub(super) hands: HidHandle,
     pub(super) health: watch::Receiver<HidHealth>,
-    /// Where commands of the registration go, if there is a server.
-    pub(super) registration: Option<mpsc::Sender<RegistrationCommand>>,
+    /// Where commands of the registration go at present, if there is a server: a reload replaces it.
+    pub(super) registration: watch::Receiver<Option<mpsc::Sender<RegistrationCommand>>>,
     /// What should be open, as it was before anything was tried.
     pub(super) listeners: Vec<watch::Receiver<ListenStatus>>,
 }
@@ -39,9 +39,6 @@ impl Vitals {
         }
         let mut health = self.health.clone();
         ends.spawn(async move { while health.changed().await.is_ok() {} });
-        if let Some(commands) = self.registration.clone() {
-            ends.spawn(async move { commands.closed().await });
-        }
         ends.join_next().await;
     }
 
@@ -58,14 +55,14 @@ impl Vitals {
     pub async fn silent(&self, patience: Duration) -> Vec<String> {
         let (video, hands, registration) = tokio::join!(
             self.silent_displays(patience),
-            answers(Some(self.hands.ping()), patience),
-            answers(self.registration.as_ref().map(ping_registration), patience),
+            tokio::time::timeout(patience, self.hands.ping()),
+            tokio::time::timeout(patience, self.registration_answers()),
         );
         let mut silent = video;
-        if !hands {
+        if !matches!(hands, Ok(Ok(()))) {
             silent.push("keyboard and mouse".to_owned());
         }
-        if !registration {
+        if registration.is_err() {
             silent.push("the registration".to_owned());
         }
         silent
@@ -83,20 +80,18 @@ impl Vitals {
         let _ = tokio::time::timeout(patience, all_turn).await;
         waiting.iter().map(|(n, ..)| format!("the picture of display {n}")).collect()
     }
-}
 
-fn ping_registration(commands: &mpsc::Sender<RegistrationCommand>) -> oneshot::Receiver<()> {
-    let (answer, answered) = oneshot::channel();
-    // A full queue is no answer either.
-    let _ = commands.try_send(RegistrationCommand::Ping(answer));
-    answered
-}
-
-/// Whether the answer comes in time; a part that is not there need not answer.
-async fn answers(answered: Option<oneshot::Receiver<()>>, patience: Duration) -> bool {
-    match answered {
-        None => true,
-        Some(answered) => matches!(tokio::time::timeout(patience, answered).await, Ok(Ok(()))),
+    /// Ends when it answered, or there is no server.
+    async fn registration_answers(&self) {
+        loop {
+            let Some(commands) = self.registration.borrow().clone() else { return };
+            let (answer, answered) = oneshot::channel();
+            if commands.send(RegistrationCommand::Ping(answer)).await.is_ok() && answered.await.is_ok() {
+                return;
+            }
+            // It ended: after a reload there is another one, or none.
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
 
@@ -122,12 +117,13 @@ mod tests {
         let hid =
             HidWriter::spawn(backend, HidSettings { keyboard_layout: "us".into(), ..HidSettings::default() });
         let (commands, mut orders) = mpsc::channel(8);
+        let server = watch::channel(Some(commands)).0;
         let (listener, status) = watch::channel(ListenStatus::starting("127.0.0.1:1".parse().unwrap()));
         let vitals = Vitals {
             displays: vec![pipeline.handle()],
             hands: hid.open_session(),
             health: hid.health(),
-            registration: Some(commands),
+            registration: server.subscribe(),
             listeners: vec![status],
         };
         // Nobody takes the registration's orders: it hangs, the others do not.
@@ -145,11 +141,25 @@ mod tests {
         listener.send_modify(|status| status.message = "Direct access cannot listen".into());
         tokio::time::timeout(LONG, vitals.ready()).await.unwrap();
         assert!(tokio::time::timeout(SHORT, vitals.broken()).await.is_err());
-        // A part that ended is broken, and silent.
+        // Another server, or none: what is there now is asked.
         registration.abort();
-        tokio::time::timeout(LONG, vitals.broken()).await.unwrap();
+        let (commands, mut orders) = mpsc::channel(8);
+        let changed = tokio::spawn(async move {
+            server.send_replace(Some(commands));
+            if let Some(RegistrationCommand::Ping(answer)) = orders.recv().await {
+                let _ = answer.send(());
+            }
+            server
+        });
+        assert_eq!(vitals.silent(LONG).await, Vec::<String>::new());
+        let server = changed.await.unwrap();
+        // Its end is no fault by itself, but it is silent then.
+        assert!(tokio::time::timeout(SHORT, vitals.broken()).await.is_err());
         drop((pipeline, hid));
+        tokio::time::timeout(LONG, vitals.broken()).await.unwrap();
         let silent = vitals.silent(Duration::from_millis(300)).await;
         assert_eq!(silent, ["the picture of display 1", "keyboard and mouse", "the registration"]);
+        server.send_replace(None);
+        assert_eq!(vitals.silent(SHORT).await, ["the picture of display 1", "keyboard and mouse"]);
     }
 }

@@ -5,28 +5,57 @@ use std::fmt;
 use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
 
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::file::LogLevel;
 
-/// Starts logging: ours at `level`, others' at warnings.
+/// Puts another level in force.
+static SETTER: OnceLock<Box<dyn Fn(LogLevel) + Send + Sync>> = OnceLock::new();
+
+/// Ours at `level`, others' at warnings.
+fn filter(level: LogLevel) -> Targets {
+    let ours = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new().with_default(LevelFilter::WARN).with_target("kvmdesk", ours)
+}
+
+/// Another level from now on.
+pub(super) fn set(level: LogLevel) {
+    if let Some(setter) = SETTER.get() {
+        setter(level);
+    }
+}
+
+/// Starts logging.
 pub(super) fn start(level: LogLevel) {
-    let filter = EnvFilter::new(format!("warn,kvmdesk={}", level.word()));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (filter_now, handle) = reload::Layer::new(filter(level));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // Started twice only in tests, where the first one stays.
-    let _ = if is_journal() {
-        logs.event_format(Journal::default()).try_init()
+    let lines = if is_journal() {
+        lines.event_format(Journal::default()).boxed()
     } else {
-        logs.with_target(false).try_init()
+        lines.with_target(false).boxed()
     };
+    // Started twice only in tests, where the first one stays.
+    if tracing_subscriber::registry().with(filter_now).with(lines).try_init().is_ok() {
+        let _ = SETTER.set(Box::new(move |level| drop(handle.reload(filter(level)))));
+    }
 }
 
 /// Says why the program ends.

@@ -26,8 +26,9 @@ where
         let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let agent = Agent::start(options)?;
         let notifier = Notifier::from_env();
+        // Before READY: from then on a reload may come.
+        let company = accompany(&agent);
         let result = {
-            let company = accompany(&agent);
             tokio::select! {
                 result = company => result,
                 () = any(&mut signals) => Ok(()),

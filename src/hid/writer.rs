@@ -91,6 +91,7 @@ enum Message {
     Open(OwnerId, Arc<Gauge>),
     Event(OwnerId, InputEvent),
     Screen(u32, u32),
+    Typist(Box<Typist>),
     Close(OwnerId),
     Wake,
     Ping(oneshot::Sender<()>),
@@ -167,6 +168,13 @@ impl HidWriter {
         HidHandle { owner, gauge, link: self.link.clone() }
     }
 
+    /// Texts are typed with this from now on, those that are being typed too.
+    pub fn set_typist(&self, typist: Typist) {
+        if let Some(link) = &self.link {
+            link.send(Message::Typist(Box::new(typist)));
+        }
+    }
+
     /// The target's LEDs, all off until the first report.
     pub fn leds(&self) -> watch::Receiver<LedState> {
         self.leds.clone()
@@ -197,9 +205,27 @@ impl HidHandle {
     /// # Errors
     /// [`QueueFull`] for presses and text while the queue is full, and for everything once the writer is gone.
     pub fn send(&self, event: InputEvent) -> Result<(), QueueFull> {
+        self.queue(event)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// As [`HidHandle::send`], but the writer sleeps on until [`HidHandle::flush`]: events that belong together cost
+    /// one wake-up, which is most of what an event costs.
+    ///
+    /// # Errors
+    /// As [`HidHandle::send`].
+    pub fn queue(&self, event: InputEvent) -> Result<(), QueueFull> {
         let link = self.link.as_ref().ok_or(QueueFull)?;
         self.gauge.admit(&event)?;
-        if link.send(Message::Event(self.owner, event)) { Ok(()) } else { Err(QueueFull) }
+        link.sender.send(Message::Event(self.owner, event)).map_err(|_| QueueFull)
+    }
+
+    /// Has the writer see to what was queued.
+    pub fn flush(&self) {
+        if let Some(link) = &self.link {
+            link.waker.wake();
+        }
     }
 
     /// Tells how large the target's screen is, in its own pixels: by that places become distances and distances places.
@@ -278,6 +304,7 @@ impl Shell {
                     }
                     Message::Event(owner, event) => engine.push(owner, event, Instant::now()),
                     Message::Screen(width, height) => engine.set_screen(width, height),
+                    Message::Typist(typist) => engine.set_typist(*typist),
                     Message::Close(owner) => engine.close(owner),
                     Message::Wake => engine.wake(Instant::now()),
                     Message::Ping(answer) => {
