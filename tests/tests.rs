@@ -21,6 +21,7 @@ mod lab;
 mod layouts;
 mod nat;
 mod operation;
+mod packaging;
 mod pipeline;
 mod rendezvous;
 mod servers;

@@ -39,6 +39,7 @@ use super::sessions::Sessions;
 use super::sound::Sound;
 use super::status::Status;
 use super::store::{Store, StoreError, StoreLock};
+use super::vitals::Vitals;
 
 /// Sessions have so long to say good-bye.
 const FAREWELL: Duration = Duration::from_millis(800);
@@ -104,6 +105,7 @@ pub struct Agent {
     displays: Vec<Display>,
     pipelines: Vec<Pipeline>,
     sound: Sound,
+    vitals: Vitals,
     _lock: StoreLock,
 }
 
@@ -191,6 +193,13 @@ impl Agent {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let mut doors = Doors::new(Arc::clone(&answers), arrivals);
         doors.open_all();
+        let vitals = Vitals {
+            displays: pipelines.iter().map(Pipeline::handle).collect(),
+            hands: hid.open_session(),
+            health: hid.health(),
+            registration: sessions.registration(),
+            listeners: answers.ways().listeners(),
+        };
         let (reloader, readings) = mpsc::channel(READINGS);
         let shown = displays.clone();
         tasks.spawn(reload::run(Arc::clone(&answers), doors, shown, readings, stopped.clone()));
@@ -205,7 +214,7 @@ impl Agent {
         tasks.spawn(receive(Arc::clone(&answers), displays.clone(), arrived, stopped));
         drop(hid);
         let reloader = Reloader(reloader);
-        Ok(Self { answers, reloader, stop, tasks, displays, pipelines, sound, _lock: lock })
+        Ok(Self { answers, reloader, stop, tasks, displays, pipelines, sound, vitals, _lock: lock })
     }
 
     /// Where a configuration that was read anew goes.
@@ -213,16 +222,9 @@ impl Agent {
         self.reloader.clone()
     }
 
-    /// Ends when a part of it ended that nobody told to, because of a fault in the program; the log says which.
-    pub async fn broken(&self) {
-        let mut ends = JoinSet::new();
-        for display in &self.displays {
-            let mut state = display.video.state();
-            ends.spawn(async move { while state.changed().await.is_ok() {} });
-        }
-        if ends.join_next().await.is_none() {
-            std::future::pending::<()>().await;
-        }
+    /// Its parts, to ask whether they work.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// The ID to dial.
@@ -252,7 +254,8 @@ impl Agent {
 
     /// Ends everything in less than two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
     pub async fn stop(self) {
-        let Self { answers, reloader: _, stop, mut tasks, displays, pipelines, sound, _lock } = self;
+        let Self { answers, reloader: _, stop, mut tasks, displays, pipelines, sound, vitals: _, _lock } =
+            self;
         stop.send_replace(true);
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {

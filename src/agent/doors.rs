@@ -30,6 +30,13 @@ pub(super) struct Ways {
     pub(super) metrics: Option<watch::Receiver<MetricsState>>,
 }
 
+impl Ways {
+    /// Where controllers and searches of the LAN arrive.
+    pub(super) fn listeners(&self) -> Vec<watch::Receiver<ListenStatus>> {
+        [&self.direct, &self.lan].into_iter().flatten().cloned().collect()
+    }
+}
+
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Way {
@@ -121,6 +128,7 @@ impl Doors {
     fn open_registration(&self, settings: &Settings) -> Option<Door> {
         let Some(server) = &settings.server else {
             self.answers.ways().registration = None;
+            self.answers.sessions.set_registration(None);
             return None;
         };
         let (mut door, stopped) = Door::new();
@@ -135,7 +143,7 @@ impl Doors {
         let settings = RegistrationSettings { client, half_open: self.half_open.clone() };
         let (events, heard) = mpsc::unbounded_channel();
         let (commands, ordered) = mpsc::channel(8);
-        self.answers.sessions.set_registration(commands.clone());
+        self.answers.sessions.set_registration(Some(commands.clone()));
         let arrivals = self.arrivals.clone();
         door.tasks.spawn(rendezvous_task::run(settings, arrivals, status, events, ordered, stopped.clone()));
         let (answers, pong) = (Arc::clone(&self.answers), self.pong.clone());

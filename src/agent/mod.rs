@@ -25,3 +25,4 @@ pub mod status;
 pub mod store;
 pub mod systemd;
 pub mod terminal;
+pub mod vitals;

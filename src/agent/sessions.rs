@@ -88,7 +88,7 @@ pub struct Sessions {
     notes: Mutex<Option<std_mpsc::Sender<Note>>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     log_problem: watch::Sender<String>,
-    registration: Mutex<Option<mpsc::Sender<RegistrationCommand>>>,
+    registration: watch::Sender<Option<mpsc::Sender<RegistrationCommand>>>,
 }
 
 impl Sessions {
@@ -138,13 +138,18 @@ impl Sessions {
             notes: Mutex::new(Some(notes)),
             writer: Mutex::new(Some(writer)),
             log_problem,
-            registration: Mutex::new(None),
+            registration: watch::channel(None).0,
         })
     }
 
-    /// Where to say that the server's copy of our key may be wrong.
-    pub fn set_registration(&self, commands: mpsc::Sender<RegistrationCommand>) {
-        *lock(&self.registration) = Some(commands);
+    /// Where to say that the server's copy of our key may be wrong; nowhere without a server.
+    pub fn set_registration(&self, commands: Option<mpsc::Sender<RegistrationCommand>>) {
+        self.registration.send_replace(commands);
+    }
+
+    /// Where commands of the registration go now, if there is a server.
+    pub fn registration(&self) -> watch::Receiver<Option<mpsc::Sender<RegistrationCommand>>> {
+        self.registration.subscribe()
     }
 
     /// A number for a new connection, or `None` if there are too many, in all or from its address.
@@ -373,7 +378,7 @@ impl SessionHost for Sessions {
     }
 
     fn key_not_confirmed(&self) {
-        if let Some(commands) = lock(&self.registration).as_ref() {
+        if let Some(commands) = self.registration.borrow().as_ref() {
             // A full queue holds the same wish already.
             let _ = commands.try_send(RegistrationCommand::KeyNotConfirmed);
         }

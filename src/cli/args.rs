@@ -107,6 +107,9 @@ pub enum Command {
     Type(Type),
     /// Wake the computer by USB; gadget.wake has to be "command" or "input"
     Wake,
+    /// Write manual pages and completions, for packages
+    #[command(hide = true)]
+    Manual(Manual),
 }
 
 /// `kvmdesk run`
@@ -330,4 +333,12 @@ pub struct Type {
     /// The text, as it is; without it, standard input is typed
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
+}
+
+/// `kvmdesk manual`
+#[derive(Debug, ClapArgs)]
+pub struct Manual {
+    /// Directory that stands for /usr/share; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }

@@ -10,6 +10,7 @@ mod gadget;
 mod heap;
 mod id;
 mod logging;
+mod manual;
 mod password;
 mod pipe;
 mod place;
@@ -155,11 +156,12 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
         Command::Wake => wake::run(&args.place),
+        Command::Manual(manual) => manual::run(&manual),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kvmdesk: {}", failure.text);
+            logging::say_failure(&failure.text);
             ExitCode::from(failure.code)
         }
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::input::event::{InputEvent, LedState};
 use crate::input::layout::Layout;
@@ -94,6 +94,7 @@ enum Message {
     Typist(Box<Typist>),
     Close(OwnerId),
     Wake,
+    Ping(oneshot::Sender<()>),
     Stop,
 }
 
@@ -242,6 +243,15 @@ impl HidHandle {
         }
     }
 
+    /// Asks whether the thread still works: it answers at once. An error means that it ended.
+    pub fn ping(&self) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(link) = &self.link {
+            link.send(Message::Ping(answer));
+        }
+        answered
+    }
+
     /// How far the texts of this session are.
     pub fn text_progress(&self) -> TextProgress {
         let (bytes_waiting, cuts) = self.gauge.text();
@@ -297,6 +307,10 @@ impl Shell {
                     Message::Typist(typist) => engine.set_typist(*typist),
                     Message::Close(owner) => engine.close(owner),
                     Message::Wake => engine.wake(Instant::now()),
+                    Message::Ping(answer) => {
+                        // Whoever asked may have lost patience.
+                        let _ = answer.send(());
+                    }
                     Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),
                 }
             }

@@ -2,7 +2,7 @@
 //! is in `worker`.
 #![allow(clippy::disallowed_methods, reason = "an edge: how long frames wait is measured")]
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -136,6 +136,7 @@ pub struct VideoHandle {
     meters: Arc<Mutex<Meters>>,
     desk: Arc<Desk>,
     max_fps: Arc<AtomicU32>,
+    turns: Arc<AtomicU64>,
 }
 
 /// One watcher's stream of frames. Starts with a key frame (the last picture or a card, at once).
@@ -172,6 +173,7 @@ impl Pipeline {
         let meters = Arc::new(Mutex::new(Meters::new(Instant::now())));
         let desk = Arc::new(Desk::default());
         let max_fps = Arc::new(AtomicU32::new(max_fps));
+        let turns = Arc::new(AtomicU64::new(0));
         let screen = Screen::new(source.state(), max_size, Instant::now());
         let (state, state_receiver) = watch::channel(screen.display_state(&encoders));
         let pair = wake::pair();
@@ -198,6 +200,7 @@ impl Pipeline {
                 display: state,
                 meters: meters.clone(),
                 desk: desk.clone(),
+                turns: turns.clone(),
                 wake: receiver,
                 stop: stop.clone(),
             });
@@ -209,7 +212,7 @@ impl Pipeline {
             fanout.close();
             desk.close();
         }
-        let handle = VideoHandle { fanout, state: state_receiver, meters, desk, max_fps };
+        let handle = VideoHandle { fanout, state: state_receiver, meters, desk, max_fps, turns };
         Self { handle, stop, wake: sender, thread }
     }
 
@@ -257,6 +260,11 @@ impl VideoHandle {
         if self.max_fps.swap(max_fps, Ordering::Relaxed) != max_fps {
             self.fanout.notify();
         }
+    }
+
+    /// How often the thread has looked around: more with every second, also while nobody watches, unless it hangs.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Counters, rates and latencies until now.

@@ -2,7 +2,7 @@
 //! whose watchers have room, hands out. Sleeps while nobody wants pictures; blocks in poll(2) only.
 #![allow(clippy::disallowed_methods, reason = "an edge: frames are paced in real time")]
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,7 @@ pub(super) struct Parts {
     pub(super) display: watch::Sender<DisplayState>,
     pub(super) meters: Arc<Mutex<Meters>>,
     pub(super) desk: Arc<Desk>,
+    pub(super) turns: Arc<AtomicU64>,
     pub(super) wake: WakeReceiver,
     pub(super) stop: Arc<AtomicBool>,
 }
@@ -90,6 +91,7 @@ impl Worker {
     pub(super) fn run(mut self) {
         let _close = CloseOnDrop(self.parts.fanout.clone(), self.parts.desk.clone());
         while !self.parts.stop.load(Ordering::Acquire) {
+            self.parts.turns.fetch_add(1, Ordering::Relaxed);
             let now = Instant::now();
             if let Some(window) = self.meter(|meters| meters.tick(now)) {
                 self.lanes.review(window, now);
