@@ -80,6 +80,92 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
 }
 
 #[test]
+fn manual_pages_and_completions_name_every_command_and_are_always_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = out(&run(dir.path(), &["--help"]));
+    assert!(!help.contains("manual"), "for packages, not for users: {help}");
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
+        .filter(|word| *word != "help")
+        .collect();
+    assert!(commands.len() >= 14, "{commands:?}");
+    for name in ["one", "two"] {
+        let output = run(dir.path(), &["manual", name]);
+        assert_eq!((code(&output), err(&output)), (0, String::new()));
+    }
+    let files =
+        ["bash-completion/completions/kvmdesk", "zsh/vendor-completions/_kvmdesk"].into_iter().chain([
+            "fish/vendor_completions.d/kvmdesk.fish",
+            "man/man1/kvmdesk.1",
+            "man/man1/kvmdesk-gadget-up.1",
+        ]);
+    for file in files {
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name).join(file)).unwrap();
+        assert_eq!(read("one"), read("two"), "{file}");
+        if !file.contains("gadget-up") {
+            for command in &commands {
+                assert!(read("one").contains(command), "{file}: {command}");
+            }
+        }
+    }
+    for command in &commands {
+        let page =
+            std::fs::read_to_string(dir.path().join(format!("one/man/man1/kvmdesk-{command}.1"))).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(!dir.path().join("one/man/man1/kvmdesk-manual.1").exists());
+    let bash = dir.path().join("one/bash-completion/completions/kvmdesk");
+    assert!(Command::new("bash").arg("-n").arg(bash).status().unwrap().success());
+    std::fs::write(dir.path().join("taken"), "").unwrap();
+    assert_eq!(code(&run(dir.path(), &["manual", "taken"])), 74);
+}
+
+#[test]
+fn the_journal_gets_priorities_and_no_times_and_others_do_not() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.toml"), "[video]\nfps = 3\n").unwrap();
+    let said = |is_journal: bool| {
+        let path = dir.path().join("stderr");
+        let file = std::fs::File::create(&path).unwrap();
+        let meta = file.metadata().unwrap();
+        // As systemd tells a service whose standard error is the journal; else the variable of another stream.
+        let stream = format!("{}:{}", meta.dev(), meta.ino() + u64::from(!is_journal));
+        let mut daemon = kvmdesk(dir.path(), &["demo", "--direct", "127.0.0.1:0", "--state-dir", "state"])
+            .env("JOURNAL_STREAM", &stream)
+            .stdout(Stdio::null())
+            .stderr(file.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let began = Instant::now();
+        while !read().contains("direct access is open") {
+            assert!(began.elapsed() < LONG, "{}", read());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        let failed = kvmdesk(dir.path(), &["check", "--config", "bad.toml"])
+            .env("JOURNAL_STREAM", &stream)
+            .stderr(file)
+            .status()
+            .unwrap();
+        assert_eq!(failed.code(), Some(78));
+        read()
+    };
+    let journal = said(true);
+    let line = |text: &str| journal.lines().find(|l| l.contains(text)).unwrap_or_default().to_owned();
+    assert!(line("direct access is open").starts_with("<6>direct access is open"), "{journal}");
+    assert!(line("unknown key").starts_with("<3>kvmdesk: "), "{journal}");
+    let plain = said(false);
+    assert!(plain.contains(" INFO ") && !plain.contains('<'), "{plain}");
+}
+
+#[test]
 fn the_id_stays_until_it_is_reset_and_moves_by_export() {
     let dir = tempfile::tempdir().unwrap();
     let id = |args: &[&str]| {

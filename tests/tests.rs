@@ -19,6 +19,7 @@ mod hid_backends;
 mod lab;
 mod layouts;
 mod nat;
+mod packaging;
 mod pipeline;
 mod rendezvous;
 mod servers;
