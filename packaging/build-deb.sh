@@ -125,7 +125,7 @@ for build in $builds; do
   binary=/build/$triple/release/kvmdesk
   say "manual pages, completions, list of dependencies and package of $name, after $(elapsed)"
   share=/build/$triple/release/share
-  inside "rm -rf $share; $runner $binary manual $share
+  inside "rm -rf $share; $runner $binary manual $share; gzip -9n $share/man/man1/*
     for rules in hw/*/udev.rules; do
       [ \$rules = hw/lab/udev.rules ] || { echo \"# \$rules\"; cat \$rules; }
     done > $share/61-kvmdesk-boards.rules

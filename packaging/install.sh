@@ -27,7 +27,7 @@ remove() {
   fi
   for unit in $unit_names; do rm -f "$units/$unit"; done
   rm -f "$dest/usr/local/bin/kvmdesk" "$dest/usr/local/bin/kvmdesk.previous" "$dest"/etc/udev/rules.d/6[01]-kvmdesk*.rules \
-    "$dest/etc/sysusers.d/kvmdesk.conf" "$dest/etc/tmpfiles.d/kvmdesk.conf" "$share"/man/man1/kvmdesk*.1 \
+    "$dest/etc/sysusers.d/kvmdesk.conf" "$dest/etc/tmpfiles.d/kvmdesk.conf" "$share"/man/man1/kvmdesk*.1* \
     "$share/bash-completion/completions/kvmdesk" "$share/zsh/site-functions/_kvmdesk" \
     "$share/fish/vendor_completions.d/kvmdesk.fish"
   rm -rf "$share/kvmdesk" "$share/doc/kvmdesk" "$dest/var/cache/kvmdesk"
@@ -73,10 +73,7 @@ dir usr/share/doc/kvmdesk "$share/doc/kvmdesk"
 dir usr/share/bash-completion "$share/bash-completion"
 dir usr/share/zsh/vendor-completions "$share/zsh/site-functions"
 dir usr/share/fish "$share/fish"
-mkdir -p "$share/man/man1"
-for page in "$files"/usr/share/man/man1/*.gz; do
-  gzip -dc "$page" >"$share/man/man1/$(basename "$page" .gz)"
-done
+dir usr/share/man "$share/man"
 if [ -e "$dest/etc/kvmdesk/kvmdesk.toml" ]; then
   cp "$files/etc/kvmdesk/kvmdesk.toml" "$dest/etc/kvmdesk/kvmdesk.toml.new"
   echo "install: your settings are kept; every key of this version is explained in /etc/kvmdesk/kvmdesk.toml.new"

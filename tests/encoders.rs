@@ -4,13 +4,14 @@
 mod catalogue;
 
 use kvmdesk::media::canvas::{Canvas, Colour};
+use kvmdesk::media::capture::{Colours, RawFrame, RawPlane};
 use kvmdesk::media::convert::convert_stripes;
 use kvmdesk::media::encode::decode::{self, Decoder};
 use kvmdesk::media::encode::encoders::{CandidateState, Encoders};
 use kvmdesk::media::encode::{EncodeError, Encoder, FrameOrder, headers};
 use kvmdesk::media::picture::{I420Picture, Stripes};
 use kvmdesk::video::annexb::{self, nal_type, unit_type};
-use kvmdesk::video::format::Resolution;
+use kvmdesk::video::format::{PixelFormat, Resolution};
 use kvmdesk::video::frame::Codec;
 
 /// What the continuous integration machine has.
@@ -150,6 +151,27 @@ fn the_first_frame_is_a_key_frame_of_the_right_size_and_colours() {
             }
         }
     }
+}
+
+#[test]
+fn limited_rgb_is_decoded_as_it_was_meant() {
+    let size = Resolution::new(642, 358);
+    let width = size.width as usize;
+    let pixel = |x: usize| FIELDS[x * 8 / width].map(|c| (16.0 + f64::from(c) * 219.0 / 255.0).round() as u8);
+    let data = (0..width).flat_map(pixel).collect::<Vec<u8>>().repeat(size.height as usize);
+    let frame = RawFrame {
+        format: PixelFormat::Rgb24,
+        resolution: size,
+        planes: [RawPlane { data: &data, stride: width * 3 }, RawPlane::EMPTY, RawPlane::EMPTY],
+        colours: Colours::RgbLimited,
+        captured_at: std::time::Instant::now(),
+    };
+    let mut picture = I420Picture::new(size);
+    convert_stripes(&frame, &Stripes::all(size.height), &mut picture).unwrap();
+    let mut encoder = open("openh264", size).unwrap();
+    let encoded = encoder.encode(&picture, order(true, 12)).unwrap();
+    let mut decoder = decoder(Codec::H264).unwrap();
+    assert_fields(&decoder.decode(&encoded.data).unwrap(), 0, 3, "limited RGB");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use yuv::{
 };
 
 use self::recolour::Recolour;
-use super::capture::{RawFrame, RawPlane};
+use super::capture::{Colours, RawFrame, RawPlane};
 use super::picture::{I420Picture, I420Rows, Stripes};
 use crate::video::format::{PixelFormat, Resolution};
 use crate::video::jpeg::JpegError;
@@ -70,7 +70,8 @@ pub fn convert_stripes(
     for (first, count) in stripes.runs() {
         let count = count.min(even.height - first);
         convert_rows(frame, first as usize, count as usize, picture.rows_mut(first, count))?;
-        if let Some(map) = Recolour::of(frame.colours).filter(|_| !frame.format.is_rgb()) {
+        let is_meant = frame.format.is_rgb() == (frame.colours == Colours::RgbLimited);
+        if let Some(map) = Recolour::of(frame.colours).filter(|_| is_meant) {
             map.apply(picture.rows_mut(first, count), even.width as usize);
         }
     }
@@ -99,20 +100,22 @@ fn convert_rows(
         packed = RawPlane { data: &tight, stride: bytes };
     }
     let half = width as usize / 2;
+    // Made of 16..=235 as of 0..=255, luma is limited by itself; `Recolour` does the rest.
+    let range = if frame.colours == Colours::RgbLimited { YuvRange::Full } else { YuvRange::Limited };
     match frame.format {
         PixelFormat::Mjpeg => Err(ConvertError::TooShort),
         PixelFormat::Yuyv => from_packed(yuyv422_to_yuv420, &packed, width, count, into),
         PixelFormat::Uyvy => from_packed(uyvy422_to_yuv420, &packed, width, count, into),
         PixelFormat::Yvyu => from_packed(yvyu422_to_yuv420, &packed, width, count, into),
         PixelFormat::Vyuy => from_packed(vyuy422_to_yuv420, &packed, width, count, into),
-        PixelFormat::Bgr24 => from_rgb(bgr_to_yuv420, &packed, width, count, into),
-        PixelFormat::Rgb24 => from_rgb(rgb_to_yuv420, &packed, width, count, into),
-        PixelFormat::Bgrx32 => from_rgb(bgra_to_yuv420, &packed, width, count, into),
-        PixelFormat::Rgbx32 => from_rgb(rgba_to_yuv420, &packed, width, count, into),
+        PixelFormat::Bgr24 => from_rgb(bgr_to_yuv420, &packed, width, count, range, into),
+        PixelFormat::Rgb24 => from_rgb(rgb_to_yuv420, &packed, width, count, range, into),
+        PixelFormat::Bgrx32 => from_rgb(bgra_to_yuv420, &packed, width, count, range, into),
+        PixelFormat::Rgbx32 => from_rgb(rgba_to_yuv420, &packed, width, count, range, into),
         // Seldom seen and not known to `yuv`: made to what it knows.
-        PixelFormat::Xrgb32 => through_rgb(&packed, width, count, into, |[_, r, g, b]| [*r, *g, *b]),
-        PixelFormat::Xbgr32 => through_rgb(&packed, width, count, into, |[_, b, g, r]| [*r, *g, *b]),
-        PixelFormat::Rgb565 => through_rgb(&packed, width, count, into, from_565),
+        PixelFormat::Xrgb32 => through_rgb(&packed, width, count, range, into, |[_, r, g, b]| [*r, *g, *b]),
+        PixelFormat::Xbgr32 => through_rgb(&packed, width, count, range, into, |[_, b, g, r]| [*r, *g, *b]),
+        PixelFormat::Rgb565 => through_rgb(&packed, width, count, range, into, from_565),
         PixelFormat::Grey => {
             copy_rows(&packed, into.y, width as usize);
             into.u.fill(128);
@@ -187,10 +190,10 @@ fn from_rgb(
     rgb: &RawPlane<'_>,
     width: u32,
     rows: usize,
+    range: YuvRange,
     into: I420Rows<'_>,
 ) -> Result<(), ConvertError> {
-    let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt601);
-    let mode = YuvConversionMode::Balanced;
+    let (matrix, mode) = (YuvStandardMatrix::Bt601, YuvConversionMode::Balanced);
     convert(&mut planar(into, width, rows), rgb.data, rgb.stride as u32, range, matrix, mode)
         .map_err(|_| ConvertError::TooShort)
 }
@@ -200,12 +203,14 @@ fn through_rgb<const N: usize>(
     packed: &RawPlane<'_>,
     width: u32,
     rows: usize,
+    range: YuvRange,
     into: I420Rows<'_>,
     pixel: impl Fn(&[u8; N]) -> [u8; 3],
 ) -> Result<(), ConvertError> {
     let pixels = packed.data.chunks(packed.stride).flat_map(|row| row[..width as usize * N].as_chunks().0);
     let rgb: Vec<u8> = pixels.flat_map(pixel).collect();
-    from_rgb(rgb_to_yuv420, &RawPlane { data: &rgb, stride: width as usize * 3 }, width, rows, into)
+    let rgb = RawPlane { data: &rgb, stride: width as usize * 3 };
+    from_rgb(rgb_to_yuv420, &rgb, width, rows, range, into)
 }
 
 /// Five, six and five bits spread over eight, so that the largest value is 255.

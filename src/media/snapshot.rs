@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
 
-use super::capture::RawFrame;
+use super::capture::{Colours, RawFrame};
 use super::convert::{ConvertError, convert_stripes, from_565};
 use super::picture::{I420Picture, Stripes};
 use crate::video::format::{PixelFormat, Resolution};
@@ -48,11 +48,15 @@ impl Snapshot {
     /// [`ConvertError`] if the frame is shorter than its size needs.
     pub fn of(frame: &RawFrame<'_>) -> Result<Self, ConvertError> {
         let resolution = frame.resolution.to_even();
-        let rgb = match channels(frame.format) {
+        let mut rgb = match channels(frame.format) {
             Some(channels) => from_rgb(frame, resolution, channels)?,
             None if frame.format == PixelFormat::Rgb565 => from_rgb565(frame, resolution)?,
             None => from_luma_and_chroma(frame, resolution)?,
         };
+        if frame.colours == Colours::RgbLimited {
+            // Luma and chroma never come with these colours.
+            rgb.iter_mut().for_each(|value| *value = full_range(*value));
+        }
         Ok(Self { resolution, rgb, captured_at: frame.captured_at })
     }
 
@@ -86,6 +90,12 @@ fn channels(format: PixelFormat) -> Option<(usize, [usize; 3])> {
         (PixelFormat::Xbgr32, 4, [3, 2, 1]),
     ];
     LAYOUTS.into_iter().find(|(known, ..)| *known == format).map(|(_, bytes, order)| (bytes, order))
+}
+
+/// A value of 16..=235 on the scale of 0..=255.
+fn full_range(value: u8) -> u8 {
+    let above_black = u32::from(value).saturating_sub(16);
+    ((above_black * 255 + 109) / 219).min(255) as u8
 }
 
 fn from_rgb(
@@ -210,7 +220,7 @@ impl Desk {
 #[allow(clippy::disallowed_methods, reason = "tests own their clocks")]
 mod tests {
     use super::*;
-    use crate::media::capture::{Colours, RawPlane};
+    use crate::media::capture::RawPlane;
 
     fn snapshot(format: PixelFormat, data: &[u8], stride: usize) -> Result<Snapshot, ConvertError> {
         Snapshot::of(&RawFrame {
@@ -249,6 +259,18 @@ mod tests {
                 ConvertError::TooShort
             );
         }
+        let limited = Snapshot::of(&RawFrame {
+            colours: Colours::RgbLimited,
+            resolution: Resolution::new(2, 2),
+            format: PixelFormat::Rgb24,
+            planes: [
+                RawPlane { data: &[16, 235, 126, 0, 255, 17, 1, 2, 3, 4, 5, 6], stride: 6 },
+                RawPlane::EMPTY,
+                RawPlane::EMPTY,
+            ],
+            captured_at: Instant::now(),
+        });
+        assert_eq!(limited.unwrap().rgb[..7], [0, 255, 128, 0, 255, 1, 0]);
         let white = snapshot(PixelFormat::Rgb565, &[255; 12], 6).unwrap();
         assert_eq!(white.rgb, [255; 12]);
     }

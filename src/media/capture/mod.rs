@@ -37,11 +37,11 @@ pub struct RawFrame<'a> {
     pub captured_at: Instant,
 }
 
-/// What luma and chroma values of a captured picture mean. Encoders get BT.601 limited range, because that is
+/// What the values of a captured picture mean. Encoders get BT.601 limited range, because that is
 /// what controllers take everything for (reference: session 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Colours {
-    /// BT.601, 16..=235: needs no change.
+    /// BT.601, 16..=235: needs no change. Also red, green and blue of 0..=255.
     #[default]
     Bt601,
     /// BT.601, 0..=255, as many USB grabbers give.
@@ -50,6 +50,8 @@ pub enum Colours {
     Bt709,
     /// BT.709, 0..=255.
     Bt709Full,
+    /// Red, green and blue of 16..=235, as HDMI has them in video modes.
+    RgbLimited,
 }
 
 /// The newest frame and the one that the source lent before it.

@@ -19,6 +19,7 @@ impl Recolour {
     pub(super) fn of(colours: Colours) -> Option<Self> {
         let (is_bt709, is_full) = match colours {
             Colours::Bt601 => return None,
+            Colours::RgbLimited => return Some(Self::of_limited_rgb()),
             Colours::Bt601Full => (false, true),
             Colours::Bt709 => (true, false),
             Colours::Bt709Full => (true, true),
@@ -36,9 +37,16 @@ impl Recolour {
         Some(Self { luma, luma_chroma: scaled(y), cb: scaled(cb), cr: scaled(cr) })
     }
 
+    /// For rows that were made of red, green and blue of 16..=235 as if they were luma and chroma of 0..=255: luma is right
+    /// then, and chroma, which spans the 219 steps of red and blue, is to span 224.
+    fn of_limited_rgb() -> Self {
+        let chroma = (224.0 / 219.0 * 128.0_f64).round() as i16;
+        Self { luma: None, luma_chroma: [0; 2], cb: [chroma, 0], cr: [0, chroma] }
+    }
+
     /// Maps rows in place; `width` and the number of rows are even.
     pub(super) fn apply(&self, rows: I420Rows<'_>, width: usize) {
-        // No product or sum leaves 16 bits: |chroma| <= 128, coefficients <= 128, the scaled luma <= 255 * 110.
+        // No product or sum leaves 16 bits: |chroma| <= 128, coefficients <= 131, the scaled luma <= 255 * 110.
         let byte = |fixed: i16, offset: i16| ((fixed.wrapping_add(64) >> 7) + offset).clamp(0, 255) as u8;
         let mix = |[a, b]: [i16; 2], cb: i16, cr: i16| a.wrapping_mul(cb).wrapping_add(b.wrapping_mul(cr));
         let mut adds = vec![0i16; width];

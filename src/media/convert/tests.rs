@@ -169,6 +169,39 @@ fn other_colour_spaces_come_out_as_bt601_limited() {
 }
 
 #[test]
+fn limited_rgb_comes_out_as_it_was_meant() {
+    let mut colours = vec![
+        [255, 0, 0],
+        [0, 255, 0],
+        [0, 0, 255],
+        [255, 255, 0],
+        [0, 255, 255],
+        [255, 0, 255],
+        [90, 120, 200],
+    ];
+    colours.extend((0..=255).step_by(15).map(|g| [g as u8; 3]));
+    for format in FORMATS.into_iter().filter(|format| format.is_rgb()) {
+        for rgb in &colours {
+            let limited = rgb.map(|c| (16.0 + f64::from(c) * 219.0 / 255.0).round() as u8);
+            // What RGB565 cannot say is no fault of the conversion.
+            let want = shown_by(format, limited).map(|c| (f64::from(c) - 16.0) * 255.0 / 219.0);
+            let size = Resolution::new(34, 6);
+            let planes = planes_of(format, size, limited, 6);
+            let frame = RawFrame { colours: Colours::RgbLimited, ..frame_of(format, size, &planes) };
+            let mut picture = I420Picture::new(size);
+            convert_stripes(&frame, &Stripes::all(6), &mut picture).unwrap();
+            for at in [0, 16] {
+                let got = to_rgb([picture.y()[at], picture.u()[at / 2], picture.v()[at / 2]]);
+                for (got, want) in got.iter().zip(want) {
+                    let off = (f64::from(*got) - want.clamp(0.0, 255.0)).abs();
+                    assert!(off <= 3.0, "{format:?} {rgb:?} became {got:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn only_the_marked_stripes_are_written() {
     let size = Resolution::new(32, 50);
     for format in FORMATS {

@@ -181,17 +181,23 @@ impl Stream {
             } else {
                 planes_of(&self.format, self.pixels, &memory)
             },
-            colours: match (self.format.is_bt709, self.format.is_full_range) {
-                _ if self.pixels.is_rgb() => Colours::Bt601,
-                // By definition (JFIF), whatever the driver says of the colours before they were compressed.
-                _ if self.pixels == PixelFormat::Mjpeg => Colours::Bt601Full,
-                (false, false) => Colours::Bt601,
-                (false, true) => Colours::Bt601Full,
-                (true, false) => Colours::Bt709,
-                (true, true) => Colours::Bt709Full,
-            },
+            colours: colours_of(&self.format, self.pixels),
             captured_at: taken.at,
         })
+    }
+}
+
+/// What the driver says of the values.
+fn colours_of(format: &DriverFormat, pixels: PixelFormat) -> Colours {
+    match (format.is_bt709, format.is_full_range) {
+        _ if pixels.is_rgb() && format.is_limited_range => Colours::RgbLimited,
+        _ if pixels.is_rgb() => Colours::Bt601,
+        // By definition (JFIF), whatever the driver says of the colours before they were compressed.
+        _ if pixels == PixelFormat::Mjpeg => Colours::Bt601Full,
+        (false, false) => Colours::Bt601,
+        (false, true) => Colours::Bt601Full,
+        (true, false) => Colours::Bt709,
+        (true, true) => Colours::Bt709Full,
     }
 }
 
@@ -251,7 +257,21 @@ mod tests {
             planes,
             is_bt709: false,
             is_full_range: false,
+            is_limited_range: false,
         }
+    }
+
+    #[test]
+    fn limited_range_counts_for_rgb_only_where_it_is_declared() {
+        let plain = format([8, 0], 1);
+        let declared = DriverFormat { is_limited_range: true, ..plain };
+        assert_eq!(colours_of(&plain, PixelFormat::Bgr24), Colours::Bt601);
+        assert_eq!(colours_of(&declared, PixelFormat::Bgr24), Colours::RgbLimited);
+        assert_eq!(colours_of(&declared, PixelFormat::Nv12), Colours::Bt601);
+        assert_eq!(colours_of(&declared, PixelFormat::Mjpeg), Colours::Bt601Full);
+        let full = DriverFormat { is_bt709: true, is_full_range: true, ..plain };
+        assert_eq!(colours_of(&full, PixelFormat::Rgb565), Colours::Bt601);
+        assert_eq!(colours_of(&full, PixelFormat::Yuyv), Colours::Bt709Full);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub mod hdmi;
 /// Most memory planes of a buffer (kernel: VIDEO_MAX_PLANES).
 pub const MOST_PLANES: usize = 8;
 
+/// V4L2_QUANTIZATION_LIM_RANGE.
+const LIMITED_RANGE: u32 = 2;
+
 /// Which of the two streaming interfaces a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
@@ -44,6 +47,8 @@ pub struct DriverFormat {
     pub is_bt709: bool,
     /// Whether luma and chroma use 0..=255.
     pub is_full_range: bool,
+    /// Whether it is declared that all values use 16..=235, also red, green and blue.
+    pub is_limited_range: bool,
 }
 
 /// One ioctl on an open descriptor; retried when a signal interrupts it.
@@ -178,7 +183,8 @@ fn read_format(format: &v4l2_format, api: Api) -> DriverFormat {
             let (is_bt709, is_full_range) = colours(pix.colorspace, encoding, pix.quantization);
             let (fourcc, planes) = (pix.pixelformat.to_le_bytes(), 1);
             let resolution = Resolution::new(pix.width, pix.height);
-            DriverFormat { fourcc, resolution, strides, planes, is_bt709, is_full_range }
+            let is_limited_range = pix.quantization == LIMITED_RANGE;
+            DriverFormat { fourcc, resolution, strides, planes, is_bt709, is_full_range, is_limited_range }
         }
         Api::Multi => {
             // SAFETY: as above.
@@ -194,6 +200,7 @@ fn read_format(format: &v4l2_format, api: Api) -> DriverFormat {
                 planes: usize::from(pix.num_planes).clamp(1, MOST_PLANES),
                 is_bt709,
                 is_full_range,
+                is_limited_range: u32::from(pix.quantization) == LIMITED_RANGE,
             }
         }
     }
