@@ -13,6 +13,10 @@ mod machine;
 mod own;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/plan.rs"]
+mod plan;
+#[path = "lab/property.rs"]
+mod property;
 #[path = "lab/recovery.rs"]
 mod recovery;
 #[path = "lab/long/soak.rs"]
@@ -116,6 +120,11 @@ fn a_machine_can_be_its_own_computer() {
 #[test]
 fn input_comes_back_by_itself_whatever_broke() {
     in_lab(recovery::walk_through);
+}
+
+#[test]
+fn whatever_happens_nothing_sticks_and_nothing_comes_late_or_twice() {
+    in_lab(property::walk_through);
 }
 
 #[cfg(feature = "sound")]

@@ -161,13 +161,21 @@ impl<'a> Recording<'a> {
         Some(events)
     }
 
+    /// Everything that came since the last reading, the recorder's notes too.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        let lines = self.new_lines();
+        self.lines_read += lines.len();
+        lines
+    }
+
     /// How often the recorder has begun to listen since the last reading: more than 0 after a replug.
     pub fn relistened(&self) -> usize {
         self.new_lines().iter().filter(|line| *line == "# listening").count()
     }
 }
 
-fn parse_event(line: &str) -> Option<Event> {
+/// A line of a recording, unless it is a note.
+pub fn parse_event(line: &str) -> Option<Event> {
     let mut numbers = line.split(' ').map(str::parse::<i32>);
     let mut next = || numbers.next()?.ok();
     Some((u16::try_from(next()?).ok()?, u16::try_from(next()?).ok()?, next()?))

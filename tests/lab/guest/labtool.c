@@ -1,6 +1,7 @@
 // What the guest's shell cannot do:
 //   labtool serve PORT             runs scripts that come by TCP, several at a time
 //   labtool record DEVICE          prints evdev events, one a line, until the device goes
+//   labtool state DEVICE           prints which keys and buttons are down, and where the pointer is
 //   labtool led DEVICE CODE VALUE  sets a LED, as the computer would
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,6 +89,18 @@ static int record(const char *device) {
   return 0;
 }
 
+static int show_state(const char *device) {
+  unsigned char down[KEY_CNT / 8] = {0};
+  int fd = open(device, O_RDONLY);
+  if (fd < 0 || ioctl(fd, EVIOCGKEY(sizeof down), down) < 0) return fail(device);
+  for (int code = 0; code < KEY_CNT; code++)
+    if (down[code / 8] >> code % 8 & 1) printf("down %d\n", code);
+  struct input_absinfo x, y;
+  if (ioctl(fd, EVIOCGABS(ABS_X), &x) >= 0 && ioctl(fd, EVIOCGABS(ABS_Y), &y) >= 0)
+    printf("at %d %d\n", x.value, y.value);
+  return 0;
+}
+
 static int set_led(const char *device, int code, int value) {
   int fd = open(device, O_RDWR);
   if (fd < 0) return fail(device);
@@ -98,7 +112,8 @@ static int set_led(const char *device, int code, int value) {
 int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "record")) return record(argv[2]);
+  if (argc == 3 && !strcmp(argv[1], "state")) return show_state(argv[2]);
   if (argc == 5 && !strcmp(argv[1], "led")) return set_led(argv[2], atoi(argv[3]), atoi(argv[4]));
-  fprintf(stderr, "labtool: serve PORT | record DEVICE | led DEVICE CODE VALUE\n");
+  fprintf(stderr, "labtool: serve PORT | record DEVICE | state DEVICE | led DEVICE CODE VALUE\n");
   return 2;
 }

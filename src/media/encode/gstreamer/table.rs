@@ -233,7 +233,10 @@ pub static TABLE: &[Row] = &[
             ("byte-stream", "true"),
             ("aud", "false"),
             // Quantisers are ours alone: none of its own from one block or frame to the other.
-            ("option-string", "scenecut=0:qcomp=1.0:aq-mode=0:ipratio=1.0:qpmin=0:qpmax=51:deadzone-inter=14:deadzone-intra=8"),
+            (
+                "option-string",
+                "scenecut=0:qcomp=1.0:aq-mode=0:ipratio=1.0:qpmin=0:qpmax=51:deadzone-inter=14:deadzone-intra=8",
+            ),
         ],
         caps: H264,
         ..SOFTWARE
