@@ -65,8 +65,11 @@ impl<'a> Session<'a> {
     /// The same in the app's window of this number.
     fn log_in_as(machine: &'a Machine, window: u64) -> Self {
         let mut session = Self::connect_as(machine, window);
-        // Pointer events are thrown away until the echo of a TestDelay that follows the first key frame.
-        session.app.wait_until(PATIENCE, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
+        // Pointer events are thrown away until the echo of the TestDelay that follows the first key frame; one before it
+        // proves nothing.
+        session.app.wait_until(PATIENCE, |app| app.picture().is_some()).unwrap();
+        let before = session.app.delays.len();
+        session.app.wait_until(PATIENCE, |app| app.delays.len() > before).unwrap();
         session
     }
 

@@ -127,7 +127,8 @@ pub fn walk_through(machine: &Machine) {
     let (seed, is_long) = seed();
     let count = if is_long { 500 } else { 20 };
     say(&format!("seed {seed}, {count} sequences"));
-    machine.run("lab usb; lab video 1; lab mode 640x480p59; v4l2-ctl -d /dev/video0 -c osd_text_mode=2");
+    // A still card leaves the emulated processor to the keys.
+    machine.run("lab usb; lab video 1; lab mode 640x480p59; lab signal none");
     install(machine);
     // Linux suspends only a keyboard that may wake it.
     let settings = config("[gadget]\nwake = \"input\"");
@@ -188,11 +189,16 @@ struct Hands<'a> {
 
 impl<'a> Hands<'a> {
     fn new(machine: &'a Machine, random: Random) -> Self {
+        let keyboard = Recording::start(machine, 0);
+        // Linux reads only devices that somebody has open, and a desktop has them all.
+        for other in 1..4 {
+            Recording::start(machine, other);
+        }
         let mut hands = Self {
             machine,
             random,
             session: Session::log_in(machine),
-            keyboard: Recording::start(machine, 0),
+            keyboard,
             what: "at first".to_owned(),
             sent: vec![],
             deeds: vec![],
@@ -477,13 +483,16 @@ impl<'a> Hands<'a> {
 
     fn report(&self, what: &str) -> String {
         let sent: String = self.sent.iter().map(|(c, _)| *c).collect();
-        let state = self.machine.try_run("lab state").0;
+        let look = format!("lab state; kvmdesk status --json --config {CONFIG}");
+        let state = self.machine.try_run(&look).0;
         format!(
-            "{}: {what}\nsent {sent:?}\nseen {:?}\nplace {:?} of {:?}\nstate {state:?}\nlast {}",
+            "{}: {what}\nsent {sent:?}\nseen {:?}\nplace {:?} of {:?}\nstate {state}\nsession ended: {}, {:?}\nlast {}",
             self.what,
             self.seen,
             self.place,
             self.size(),
+            self.session.app.is_ended,
+            self.session.app.close_reason,
             self.deeds.join(", ")
         )
     }
