@@ -229,6 +229,9 @@ impl<'a> Hands<'a> {
         }
         let time = self.endure(trouble);
         self.act(Fate::Comes);
+        // Linux throws away what waits in a device when it is opened (usbhid_open), so a place that was told meanwhile is
+        // told again by the user's next move only.
+        self.point();
         if self.random.below(4) == 0 {
             // What waits for the computer would end with the session.
             self.settle();
@@ -305,7 +308,9 @@ impl<'a> Hands<'a> {
     fn recover_from_repairs(&mut self, since: Instant) -> Duration {
         let time = self.probe().saturating_duration_since(since);
         self.expect("no repair under way", |hands| {
-            let look = "ls /run/kvmdesk/gadget-repair 2>/dev/null; pgrep -f '^kvmdesk gadget repair'";
+            // Who runs it is told apart from the loop that starts it by the column before it.
+            let look =
+                "[ -e /run/kvmdesk/gadget-repair ] && echo asked; ps | grep 'root  *kvmdesk gadget repair'";
             hands.machine.try_run(look).0.is_empty()
         });
         self.probe();
@@ -483,7 +488,9 @@ impl<'a> Hands<'a> {
 
     fn report(&self, what: &str) -> String {
         let sent: String = self.sent.iter().map(|(c, _)| *c).collect();
-        let look = format!("lab state; kvmdesk status --json --config {CONFIG}");
+        let look = format!(
+            "lab state; cat /tmp/repairs.log; kvmdesk status --json --config {CONFIG} | grep -A 30 '\"hid\"'"
+        );
         let state = self.machine.try_run(&look).0;
         format!(
             "{}: {what}\nsent {sent:?}\nseen {:?}\nplace {:?} of {:?}\nstate {state}\nsession ended: {}, {:?}\nlast {}",
