@@ -1,5 +1,6 @@
 //! A whole daemon in the hardware lab: a guest whose kernel shows it an HDMI receiver and a USB device controller, with
-//! the computer at the other end of the cable. Asserts order and content; of times only that a picture is back within 30 s, because all of it is emulated.
+//! the computer at the other end of the cable. Asserts order and content; of times only that a picture is back within
+//! 30 s, because all of it is emulated.
 //!
 //! `KVMDESK_LAB_ARCH=arm64` with `KVMDESK_LAB_PROGRAM` naming a `kvmdesk` built for it takes an ARM guest.
 

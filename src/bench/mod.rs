@@ -1,11 +1,12 @@
 //! Measuring: clips of desktops through our own pipeline and, in the same process and run, through a reference; single
-//! steps; latency and memory of a real pipeline. `kvmdesk bench` is the way in.
+//! steps; latency and memory of a real pipeline; latency of a key. `kvmdesk bench` is the way in.
 
 mod clips;
 mod clock;
 mod contest;
 mod desktop;
 mod entrants;
+mod hands;
 #[cfg(feature = "gstreamer")]
 mod harness;
 mod lane;
@@ -49,9 +50,11 @@ struct Scale {
     clip_rounds: u32,
     step_rounds: usize,
     latency_frames: u32,
+    hands_rounds: usize,
 }
 
-const FULL: Scale = Scale { size: SIZE, clip_rounds: 1, step_rounds: 101, latency_frames: 300 };
+const FULL: Scale =
+    Scale { size: SIZE, clip_rounds: 1, step_rounds: 101, latency_frames: 300, hands_rounds: 4000 };
 
 /// Measures. `progress` is told what is being done and which part of it is, 0 to 1.
 ///
@@ -83,6 +86,8 @@ fn run_scaled(
     progress("steps", 0.0);
     let (unchanged_frame, full_change) = steps::compare_and_convert(scale.size, scale.step_rounds)?;
     let message = steps::message(scale.size, scale.step_rounds);
+    progress("hands", 0.0);
+    let hands = noted("hands", hands::hands(scale.hands_rounds), &mut notes);
     progress("memory", 0.0);
     let memory = noted("memory", live::memory(&options.program), &mut notes);
     progress("latency", 0.0);
@@ -117,6 +122,7 @@ fn run_scaled(
         memory,
         message,
         latency,
+        hands,
         clips,
         goals: vec![],
         notes,
@@ -136,8 +142,13 @@ mod tests {
 
     #[test]
     fn a_tiny_run_fills_the_report() {
-        let scale =
-            Scale { size: Resolution::new(320, 176), clip_rounds: 1, step_rounds: 3, latency_frames: 3 };
+        let scale = Scale {
+            size: Resolution::new(320, 176),
+            clip_rounds: 1,
+            step_rounds: 3,
+            latency_frames: 3,
+            hands_rounds: 4,
+        };
         let options = Options {
             clips: vec![Clip::Idle],
             encoders: vec!["openh264".into()],
@@ -152,11 +163,15 @@ mod tests {
         assert!(report.memory.is_none() && report.notes.iter().any(|note| note.starts_with("memory: ")));
         assert!(report.session_mix.is_empty() && report.latency.is_some_and(|l| l.frames == 3));
         let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["hands"]["rounds"], 4, "{:?}", report.notes);
+        for figure in ["p50_us", "p99_us", "whole_p50_us", "pipe_p50_us", "pipe_p99_us", "ratio", "spread"] {
+            assert!(json["hands"][figure].as_f64().is_some_and(|found| found > 0.0), "{json}");
+        }
         let lanes = json.pointer("/clips/idle/lanes").and_then(serde_json::Value::as_array).unwrap();
         let names: Vec<_> = lanes.iter().filter_map(|lane| lane["name"].as_str()).collect();
         assert!(names.contains(&"openh264 at 27"), "{names:?}");
         assert!(lanes.iter().all(|lane| lane["cpu_ms"].as_f64().is_some_and(|ms| ms > 0.0)), "{json}");
-        assert!(json["goals"].as_array().is_some_and(|goals| goals.len() == 10));
+        assert!(json["goals"].as_array().is_some_and(|goals| goals.len() == 12));
         assert!(report.to_text().contains("openh264 at 27"));
     }
 }

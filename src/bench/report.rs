@@ -9,6 +9,7 @@ use super::clips::Clip;
 use super::clock::percentile;
 use super::contest::Measured;
 use super::entrants::{QUANTISERS, REFERENCE, REFERENCE_RATE, name};
+use super::hands::Hands;
 use super::live::{Latency, Memory};
 use super::quality::at_ssim;
 use super::steps::{FullChange, Message, Unchanged};
@@ -110,6 +111,8 @@ pub struct Report {
     pub message: Message,
     /// From capture to the socket.
     pub latency: Option<Latency>,
+    /// From a key's message to its report.
+    pub hands: Option<Hands>,
     /// Every clip by its name.
     pub clips: BTreeMap<&'static str, ClipReport>,
     /// The goals.
@@ -207,6 +210,8 @@ impl Report {
         goal("session, VP9: CPU / reference", self.vp9.map(|v| v.cpu_ratio), 0.75, None);
         goal("message of 200 kB: build and seal / seal", Some(self.message.seal_ratio), 1.10, None);
         goal("anonymous memory at 1080p with openh264, MB", self.memory.map(|m| m.rss_anon_mb), 40.0, None);
+        goal("key: message in to report written / pipe, median", self.hands.map(|h| h.ratio), 4.0, None);
+        goal("key: message in to report written: p99 / p50", self.hands.map(|h| h.spread), 10.0, None);
         self.goals = goals;
     }
 
@@ -221,6 +226,20 @@ impl Report {
                 text,
                 "Capture to socket: p50 {:.2} ms, p99 {:.2} ms ({} frames)",
                 latency.p50_ms, latency.p99_ms, latency.frames
+            );
+        }
+        if let Some(hands) = &self.hands {
+            let _ = writeln!(
+                text,
+                "Key message to report: p50 {:.1} us, p99 {:.1} us, from the controller's socket on {:.1} us, {:.1} us; byte \
+                 through a pipe: {:.1} us, {:.1} us ({} rounds)",
+                hands.p50_us,
+                hands.p99_us,
+                hands.whole_p50_us,
+                hands.whole_p99_us,
+                hands.pipe_p50_us,
+                hands.pipe_p99_us,
+                hands.rounds
             );
         }
         let _ = writeln!(
@@ -327,6 +346,17 @@ mod tests {
             memory: Some(Memory { rss_anon_mb: 30.0, frames: 90 }),
             message: Message { seal_ratio: 1.05, seal_ms: 0.2 },
             latency: None,
+            hands: Some(Hands {
+                p50_us: 100.0,
+                p99_us: 1100.0,
+                whole_p50_us: 150.0,
+                whole_p99_us: 1300.0,
+                pipe_p50_us: 40.0,
+                pipe_p99_us: 50.0,
+                ratio: 2.5,
+                spread: 11.0,
+                rounds: 4,
+            }),
             clips: [("session", clip)].into(),
             goals: vec![],
             notes: vec!["a note".into()],
@@ -360,6 +390,8 @@ mod tests {
             "/full_change/conversion_ratio",
             "/memory/rss_anon_mb",
             "/message/seal_ratio",
+            "/hands/ratio",
+            "/hands/spread",
         ] {
             assert!(json.pointer(path).is_some_and(serde_json::Value::is_number), "{path}");
         }
@@ -372,8 +404,11 @@ mod tests {
         report.judge();
         let met = |what: &str| report.goals.iter().find(|g| g.what.starts_with(what)).unwrap().is_met;
         assert!(met("session, openh264: CPU") && met("unchanged frame: bytes") && met("anonymous"));
+        assert!(met("key: message in to report written / pipe"));
+        assert!(!met("key: message in to report written: p99"));
         assert!(!met("full change") && !met("session, x264enc") && !met("session, openh264: bytes"));
         let text = report.to_text();
         assert!(text.contains("MISSED") && text.contains("not measured") && text.contains("a note"));
+        assert!(text.contains("p99 1100.0 us"), "{text}");
     }
 }

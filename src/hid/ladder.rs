@@ -94,6 +94,8 @@ struct Fall {
     /// The next repair, and how many there were.
     repair_at: Instant,
     repairs: u32,
+    /// The last repair is under way as long: a node that fails meanwhile is its doing.
+    rests_until: Instant,
 }
 
 /// The ladder of one writer.
@@ -124,6 +126,7 @@ impl Ladder {
                 has_reopened: false,
                 repair_at: now + grace(trouble).0,
                 repairs: 0,
+                rests_until: now,
             });
             return true;
         };
@@ -136,7 +139,7 @@ impl Ladder {
             fall.repair_at = match trouble {
                 // Repaired as far as we can see: the host gets its time to come.
                 Trouble::Away => fall.repair_at.max(now + AWAY.0),
-                Trouble::Failed => fall.repair_at.min(now + FAILED.0),
+                Trouble::Failed => fall.repair_at.min((now + FAILED.0).max(fall.rests_until)),
             };
         }
         false
@@ -190,8 +193,9 @@ impl Ladder {
     pub(super) fn climb(&mut self, now: Instant) -> Option<(Rung, bool)> {
         let mut fall = self.fall?;
         let rung = if self.may_repair(&fall) && now >= fall.repair_at {
-            let pause = grace(fall.trouble).1 * 2u32.saturating_pow(fall.repairs.min(16));
-            fall.repair_at = now + pause.min(LONGEST);
+            let pause = |first: Duration| (first * 2u32.saturating_pow(fall.repairs.min(16))).min(LONGEST);
+            fall.repair_at = now + pause(grace(fall.trouble).1);
+            fall.rests_until = now + pause(FAILED.1);
             fall.repairs += 1;
             // What comes of it is a new node.
             (fall.wait, fall.next_at, fall.wants_reopen) = (RETRY.0, now + RETRY.0, true);

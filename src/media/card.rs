@@ -51,12 +51,6 @@ pub fn since_words(since: Duration) -> String {
     }
 }
 
-/// In how long [`since_words`] says something else: a card drawn again earlier would be the same.
-pub fn next_change(since: Duration) -> Duration {
-    let step = if since < Duration::from_secs(60) { 1 } else { 60 };
-    Duration::from_secs((since.as_secs() / step + 1) * step) - since
-}
-
 /// The panel of a card: words, an icon, sizes. Lengths are in pixels.
 struct Panel {
     frame: Area,

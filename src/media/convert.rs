@@ -209,7 +209,7 @@ fn through_rgb<const N: usize>(
 }
 
 /// Five, six and five bits spread over eight, so that the largest value is 255.
-fn from_565(pixel: &[u8; 2]) -> [u8; 3] {
+pub(super) fn from_565(pixel: &[u8; 2]) -> [u8; 3] {
     let pixel = u16::from_le_bytes(*pixel);
     let (r, g, b) = (pixel >> 11, pixel >> 5 & 63, pixel & 31);
     [(r << 3 | r >> 2) as u8, (g << 2 | g >> 4) as u8, (b << 3 | b >> 2) as u8]

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
 
 use super::capture::RawFrame;
-use super::convert::{ConvertError, convert_stripes};
+use super::convert::{ConvertError, convert_stripes, from_565};
 use super::picture::{I420Picture, Stripes};
 use crate::video::format::{PixelFormat, Resolution};
 use crate::video::signal::SignalState;
@@ -105,11 +105,7 @@ fn from_rgb565(frame: &RawFrame<'_>, size: Resolution) -> Result<Vec<u8>, Conver
     let mut rgb = Vec::with_capacity(size.width as usize * size.height as usize * 3);
     for row in 0..size.height as usize {
         let row = frame.planes[0].row(row, size.width as usize * 2).ok_or(ConvertError::TooShort)?;
-        rgb.extend(row.as_chunks::<2>().0.iter().flat_map(|pixel| {
-            let pixel = u16::from_le_bytes(*pixel);
-            let (r, g, b) = (pixel >> 11, pixel >> 5 & 63, pixel & 31);
-            [r << 3 | r >> 2, g << 2 | g >> 4, b << 3 | b >> 2].map(|value| value as u8)
-        }));
+        rgb.extend(row.as_chunks::<2>().0.iter().flat_map(from_565));
     }
     Ok(rgb)
 }

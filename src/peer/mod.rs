@@ -21,6 +21,7 @@ mod pace;
 mod picture;
 mod pointer;
 mod proof;
+pub mod script;
 pub mod sharing;
 mod sound;
 pub mod tally;

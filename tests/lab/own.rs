@@ -45,10 +45,10 @@ pub fn walk_through(machine: &Machine) {
     session.app.control_click(ControlKey::VolumeUp, &[]).unwrap();
     expect_keys(&mut session, &mut media, "a media key", &[(115, 1), (115, 0)]);
 
-    session.app.map_key(key::A.into(), true).unwrap();
-    expect_keys(&mut session, &mut keyboard, "a key is held", &[(key::A, 1)]);
+    session.app.map_key(key::LEFT_CTRL.into(), true).unwrap();
+    expect_keys(&mut session, &mut keyboard, "a key is held", &[(key::LEFT_CTRL, 1)]);
     stop(machine);
-    let up = format!("1 {} 0\n", key::A);
+    let up = format!("1 {} 0\n", key::LEFT_CTRL);
     machine.wait_for("tail -n 4 /tmp/events.uinputkeyboard", |events| events.contains(&up));
     machine.wait_for("cat /sys/class/input/event*/device/name", |names| !names.contains("kvmdesk"));
     say("ok: the devices go with the daemon");

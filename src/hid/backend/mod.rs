@@ -47,6 +47,8 @@ pub enum WriteOutcome {
     Written,
     /// Not now (`EAGAIN`): the host does not poll; try again later.
     Busy,
+    /// Not now: it is still being looked for whether there is a device that works; try again soon.
+    Unknown,
     /// The host is gone (`ESHUTDOWN`).
     HostGone,
     /// The backend has no such device, as it is set up now.

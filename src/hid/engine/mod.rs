@@ -254,13 +254,16 @@ impl Engine {
                 self.health.is_connected |= !self.lanes[KEYBOARD].is_stalled();
                 self.find_host(now);
             }
-            Ok(WriteOutcome::Busy) => {
+            Ok(outcome @ (WriteOutcome::Busy | WriteOutcome::Unknown)) => {
                 if self.lane_of(device).is_stalled() {
                     self.state.lift_buttons(device);
                     is_refused = device == HidDevice::Absolute;
                 }
                 self.lane_of(device).busy(now);
-                self.find_host(now);
+                // Who does not read is there; with nobody found yet the trouble is not over.
+                if outcome == WriteOutcome::Busy {
+                    self.find_host(now);
+                }
             }
             Ok(WriteOutcome::NoDevice) => self.miss_device(device),
             Ok(WriteOutcome::HostGone) => self.lose_host(HOST_GONE.to_owned(), Trouble::Away, now),

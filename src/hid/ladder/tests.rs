@@ -90,3 +90,20 @@ fn what_is_over_is_forgotten() {
     let rungs = climb(&mut ladder, Trouble::Failed, later, 2);
     assert_eq!(repairs(&rungs), [(0, Rung::Rebind)]);
 }
+
+#[test]
+fn a_node_that_is_away_while_it_is_repaired_is_not_repaired_once_more() {
+    let (mut ladder, now) = ladder(Trouble::Away, true);
+    assert_eq!(repairs(&climb(&mut ladder, Trouble::Away, now, 30)), [(30, Rung::Rebind)]);
+    // The gadget is taken from its controller for a second, and its nodes with it.
+    let unbound = now + Duration::from_secs(30);
+    ladder.fell(Trouble::Failed, unbound);
+    assert_eq!(repairs(&climb(&mut ladder, Trouble::Failed, unbound, 2)), []);
+    let bound = unbound + Duration::from_secs(2);
+    ladder.fell(Trouble::Away, bound);
+    assert_eq!(repairs(&climb(&mut ladder, Trouble::Away, bound, 40)), [(30, Rung::Rebuild)]);
+    // It fails for good later: the second repair has its twenty seconds too.
+    let failing = bound + Duration::from_secs(41);
+    ladder.fell(Trouble::Failed, failing);
+    assert_eq!(repairs(&climb(&mut ladder, Trouble::Failed, failing, 12)), [(9, Rung::Rebuild)]);
+}

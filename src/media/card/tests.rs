@@ -95,13 +95,6 @@ fn a_card_tells_how_long_it_has_been() {
         [at(0), at(12), at(60), at(239), at(3600), at(7505), at(360_000)],
         ["for 0 s", "for 12 s", "for 1 min", "for 3 min", "for 1 h", "for 2 h 5 min", "for 100 h"]
     );
-    let mut since = Duration::from_millis(1500);
-    while since < Duration::from_secs(7300) {
-        let next = since + next_change(since);
-        assert_ne!(since_words(since), since_words(next));
-        assert_eq!(since_words(since), since_words(next - Duration::from_millis(1)));
-        since = next;
-    }
     let size = Resolution::new(640, 480);
     let card = |seconds| draw(size, NoSignal, Some(Duration::from_secs(seconds)), None);
     assert!(card(12) != card(13) && card(12) != draw(size, NoSignal, None, None));

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::capture::PassedOver as PassedOverFormat;
 use super::capture::v4l2::sys::{Api, capability};
 use super::capture::v4l2::{V4l2Settings, device};
+use crate::video::edid;
 use crate::video::format::Resolution;
 use crate::video::signal::SignalState;
 
@@ -194,22 +195,14 @@ fn hundredths(number: f64) -> f64 {
 fn edid(fd: i32, input: u32) -> Edid {
     match sys::edid(fd, input) {
         Ok(data) if !data.is_empty() => {
-            Edid { state: "set", bytes: data.len(), monitor: monitor_name(&data) }
+            let monitor = edid::Edid::parse(&data).ok().and_then(|edid| edid.name());
+            Edid { state: "set", bytes: data.len(), monitor }
         }
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
             Edid { state: "built-in", bytes: 0, monitor: None }
         }
         Ok(_) | Err(_) => Edid { state: "none", bytes: 0, monitor: None },
     }
-}
-
-/// The display product name of an EDID's base block (VESA E-EDID 1.4, 3.10.3.4).
-fn monitor_name(edid: &[u8]) -> Option<String> {
-    let descriptors = edid.get(54..126)?.chunks(18);
-    let name = descriptors.into_iter().find(|d| d[..5] == [0, 0, 0, 0xFC, 0])?;
-    let text = String::from_utf8_lossy(&name[5..]);
-    let text = text.split('\n').next().unwrap_or_default().trim().to_owned();
-    (!text.is_empty()).then_some(text)
 }
 
 fn formats(fd: i32, api: Api, passed_over: &[PassedOverFormat]) -> Vec<Format> {
@@ -289,15 +282,5 @@ mod tests {
         let nodes = video_nodes(dir.path());
         assert_eq!(nodes, [dir.path().join("video2"), dir.path().join("video10")]);
         assert!(look(&nodes[0], &[]).is_err(), "a file is no device");
-    }
-
-    #[test]
-    fn a_monitor_s_name_is_read_out_of_its_edid() {
-        let mut edid = vec![0; 128];
-        assert_eq!(monitor_name(&edid), None);
-        edid[72..77].copy_from_slice(&[0, 0, 0, 0xFC, 0]);
-        edid[77..90].copy_from_slice(b"kvmdesk\n     ");
-        assert_eq!(monitor_name(&edid).as_deref(), Some("kvmdesk"));
-        assert_eq!(monitor_name(&edid[..100]), None, "cut short");
     }
 }

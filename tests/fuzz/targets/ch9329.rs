@@ -45,7 +45,8 @@ fuzz_target!(|bytes: &[u8]| {
         chip.handle_timeout(now);
         while let Some(order) = chip.poll_order() {
             if let Order::Send(sent) = order {
-                let data: &[u8] = if sent[3] == frame::GET_INFO { &[0x30, 1, 0, 0, 0, 0, 0, 0] } else { &[0] };
+                let data: &[u8] =
+                    if sent[3] == frame::GET_INFO { &[0x30, 1, 0, 0, 0, 0, 0, 0] } else { &[0] };
                 chip.handle_bytes(&frame::command(sent[3] | 0x80, data), now);
             }
         }

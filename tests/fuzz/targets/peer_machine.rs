@@ -1,10 +1,11 @@
 //! The session machine under any sequence of messages, verdicts, frames and time steps. What must hold whatever
 //! comes: nothing but words before the seal where encryption is required, no picture and no hands before login,
-//! the first picture is a key frame, keys and buttons go down once and up once, a closed session is silent, no
-//! input makes it loop.
+//! the first picture is a key frame, keys and buttons go down once and up once, a closed session holds nothing and
+//! is silent, no input makes it loop.
 #![no_main]
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,9 +14,11 @@ use kvmdesk::crypto::identity::{BoxKeyPair, IdentityKeyPair};
 use kvmdesk::crypto::password::PasswordHash;
 use kvmdesk::crypto::seed::Seed;
 use kvmdesk::input::event::InputEvent;
+use kvmdesk::input::layout::Layout;
 use kvmdesk::peer::gate::{Gate, Verdict};
 use kvmdesk::peer::machine::{
-    AnnouncedPlatform, Event, Input, KeyboardSettings, LocalPointer, Opening, Output, Peer, PeerSettings, TargetOs,
+    AnnouncedPlatform, BadLink, Event, Input, KeyboardSettings, LocalPointer, Opening, Output, Peer,
+    PeerSettings, TargetOs,
 };
 use kvmdesk::peer::sharing::Hold;
 use kvmdesk::video::format::Resolution;
@@ -49,6 +52,7 @@ struct Run {
     buttons: u8,
     sequence: u64,
     shown: [bool; 2],
+    has_sound: [bool; 2],
     listens: bool,
     shot: Option<String>,
 }
@@ -132,7 +136,7 @@ impl Run {
                 assert_ne!(std::mem::replace(&mut self.shown[index], is_shown), is_shown, "told twice");
             }
             Event::SoundWanted(index) => {
-                assert!(self.is_logged_in && index.is_none_or(|index| index == 1));
+                assert!(self.is_logged_in && index.is_none_or(|index| self.has_sound[index]));
                 self.listens = index.is_some();
             }
             Event::ScreenshotWanted { index, sid } => {
@@ -145,7 +149,10 @@ impl Run {
             }
             Event::Claim(_) => {}
             Event::KeyNotConfirmed => {}
-            Event::Closed(_) => self.is_closed = true,
+            Event::Closed(_) => {
+                assert!(self.held.is_empty() && self.buttons == 0, "it holds something after the end");
+                self.is_closed = true;
+            }
         }
     }
 
@@ -160,7 +167,9 @@ impl Run {
     fn hands(&mut self, event: InputEvent) {
         match event {
             InputEvent::Key { usage, is_down: true } => assert!(self.held.insert(usage.0), "down twice"),
-            InputEvent::Key { usage, is_down: false } => assert!(self.held.remove(&usage.0), "up, never down"),
+            InputEvent::Key { usage, is_down: false } => {
+                assert!(self.held.remove(&usage.0), "up, never down")
+            }
             InputEvent::Button { button, is_down } => {
                 assert_eq!(self.buttons & button as u8 != 0, !is_down, "a button twice");
                 self.buttons ^= button as u8;
@@ -168,6 +177,9 @@ impl Run {
             InputEvent::ReleaseAll => {
                 self.held.clear();
                 self.buttons = 0;
+            }
+            InputEvent::Tap { modifiers, .. } => {
+                assert!(modifiers.iter().all(|key| key.is_modifier()), "{modifiers:?}")
             }
             InputEvent::PointerAbsolute(at) => assert!(at.x <= 32767 && at.y <= 32767),
             _ => {}
@@ -191,7 +203,8 @@ impl Run {
     fn login(&mut self, flags: u8) {
         let Some(hash) = &self.hash else { return };
         let proof = PasswordHash::new(PASSWORD, SALT).proof(&hash.challenge).to_vec();
-        let decoding = hbb::SupportedDecoding { ability_h264: i32::from(flags & 1 == 0), ..Default::default() };
+        let decoding =
+            hbb::SupportedDecoding { ability_h264: i32::from(flags & 1 == 0), ..Default::default() };
         let kind = match flags >> 5 {
             1 => Some(hbb::login_request::Union::FileTransfer(hbb::FileTransfer::default())),
             2 => Some(hbb::login_request::Union::Terminal(hbb::Terminal::default())),
@@ -234,6 +247,12 @@ fn byte(bytes: &mut &[u8]) -> u8 {
     first
 }
 
+/// A plain target on a good line, and one whose layout has dead keys and AltGr on a bad line.
+static KEYBOARDS: LazyLock<[KeyboardSettings; 2]> = LazyLock::new(|| {
+    let layout = Layout::by_name("de").expect("a layout of ours");
+    [KeyboardSettings::default(), KeyboardSettings { layout, bad_link: BadLink::On }]
+});
+
 fn start(flags: u8) -> Run {
     let opening = match flags & 3 {
         0 | 1 => Opening::Secure,
@@ -257,11 +276,16 @@ fn start(flags: u8) -> Run {
         hostname: "desk".into(),
         username: "kvm".into(),
         local_pointer: if pick(64) { LocalPointer::On } else { LocalPointer::Auto },
-        keyboard: KeyboardSettings::default(),
+        keyboard: KEYBOARDS[usize::from(pick(128))].clone(),
     };
     let now = Instant::now();
     let size = Resolution::new(1280, 720);
-    let state = DisplayState { resolution: size, original_resolution: size, signal: SignalState::Active, encodes: CodecSet::of(&[Codec::H264]) };
+    let state = DisplayState {
+        resolution: size,
+        original_resolution: size,
+        signal: SignalState::Active,
+        encodes: CodecSet::of(&[Codec::H264]),
+    };
     let controller = ([10, 0, 0, 3], 4000).into();
     let seed = Seed::from_bytes([2; 32]);
     let sound = vec![false, true];
@@ -286,6 +310,7 @@ fn start(flags: u8) -> Run {
         buttons: 0,
         sequence: 0,
         shown: [false; 2],
+        has_sound: [false, true],
         listens: false,
         shot: None,
     }
@@ -341,7 +366,12 @@ fuzz_target!(|bytes: &[u8]| {
             12 => {
                 let size = Resolution::new(u32::from(byte(&mut bytes)) * 16, u32::from(byte(&mut bytes)) * 8);
                 let signal = if size.width == 0 { SignalState::NoSignal } else { SignalState::Active };
-                let state = DisplayState { resolution: size, original_resolution: size, signal, encodes: CodecSet::of(&[Codec::H264]) };
+                let state = DisplayState {
+                    resolution: size,
+                    original_resolution: size,
+                    signal,
+                    encodes: CodecSet::of(&[Codec::H264]),
+                };
                 run.input(Input::Display { index: usize::from(op >> 7), state });
             }
             13 => {
@@ -352,6 +382,7 @@ fuzz_target!(|bytes: &[u8]| {
                 let theirs = Hold::Theirs { holder: "ann".into(), can_take: op & 64 != 0 };
                 run.input(Input::Hold(if op & 16 == 0 { &theirs } else { &Hold::Mine }));
             }
+            14 if op & 64 != 0 => run.input(Input::Remark("a character cannot be typed")),
             14 => run.input(Input::HidNotice(if op & 16 == 0 { "the computer is gone" } else { "" })),
             11 => {
                 let format = AudioFormat { sample_rate: 48_000, channels: u32::from(op >> 4) };
@@ -363,8 +394,11 @@ fuzz_target!(|bytes: &[u8]| {
                 run.input(Input::Screenshot { sid: &sid, png });
             }
             15 if op < 224 => {
-                run.input(Input::SoundThere { index: usize::from(op >> 4 & 1), is_there: op & 32 != 0 });
+                let (index, is_there) = (usize::from(op >> 4 & 1), op & 32 != 0);
+                run.has_sound[index] = is_there;
+                run.input(Input::SoundThere { index, is_there });
             }
+            15 if op < 240 => run.input(Input::VideoLost),
             15 if op == 255 => run.input(Input::End("Ended: not allowed any more")),
             _ => {}
         }

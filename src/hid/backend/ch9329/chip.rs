@@ -189,7 +189,7 @@ impl Chip {
         match self.phase {
             Phase::Failed(error) => return Err(error),
             Phase::Probing { .. } | Phase::Configuring | Phase::Restarting { .. } => {
-                return Ok(WriteOutcome::Busy);
+                return Ok(WriteOutcome::Unknown);
             }
             Phase::Working => {}
         }

@@ -159,6 +159,20 @@ fn a_chip_that_loses_its_power_and_its_rate_is_found_again_with_nothing_stale() 
     assert_eq!(pair.line.far.typed().last(), Some(&0x1B));
 }
 
+#[test]
+fn a_chip_that_is_missing_is_lost_once_and_looked_for_in_peace() {
+    let mut pair = Pair::new(9600);
+    pair.line.far.is_powered = false;
+    pair.run(60_000);
+    let health = pair.engine.health(pair.line.now);
+    assert!(!health.is_connected && health.notice.contains("no CH9329 chip answers"), "{}", health.notice);
+    assert_eq!((health.recovery.losses, health.recovery.rung), (1, Some(Rung::Reopen)));
+    assert!((20..45).contains(&pair.reopens), "each second and a round through the rates: {}", pair.reopens);
+    pair.line.far.power_on();
+    pair.run(3000);
+    assert!(pair.engine.health(pair.line.now).is_connected);
+}
+
 fn event() -> impl Strategy<Value = InputEvent> {
     prop_oneof![
         4 => (0u8..12, any::<bool>()).prop_map(|(k, d)| key(KeyUsage(if k < 3 { 0xE0 + k } else { k + 1 }), d)),

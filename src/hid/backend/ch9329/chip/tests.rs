@@ -17,7 +17,7 @@ fn write(line: &mut Line, device: HidDevice, report: &[u8]) {
     for _ in 0..1000 {
         match offer(line, device, report) {
             Ok(WriteOutcome::Written) => return,
-            Ok(WriteOutcome::Busy) => line.run(10),
+            Ok(WriteOutcome::Busy | WriteOutcome::Unknown) => line.run(10),
             other => panic!("{other:?}"),
         }
     }

@@ -160,6 +160,7 @@ pub fn dequeue(fd: RawFd, api: Api) -> io::Result<Option<Filled>> {
 }
 
 /// How long ago a time of the monotonic clock was; `None` if it is not a past time of this hour.
+#[allow(clippy::useless_conversion, reason = "on 32-bit machines the fields are shorter")]
 fn age(seconds: i64, micros: i64) -> Option<Duration> {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to a structure of ours.
