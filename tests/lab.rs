@@ -16,7 +16,7 @@ mod own;
 mod picture;
 #[path = "lab/plan.rs"]
 mod plan;
-#[path = "lab/property.rs"]
+#[path = "lab/property/mod.rs"]
 mod property;
 #[path = "lab/recovery.rs"]
 mod recovery;
