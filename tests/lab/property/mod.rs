@@ -5,6 +5,7 @@
 mod expect;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,11 @@ struct Hands<'a> {
     /// The strokes that came.
     seen: String,
     is_shifted: bool,
+    /// The keys of the upper row that are down at the computer's node, and those that were when it went; which strokes may be
+    /// such a key that the new node learned of.
+    held: BTreeSet<char>,
+    held_before: BTreeSet<char>,
+    maybe_again: Vec<usize>,
     /// How often F1 went up.
     probes: usize,
     /// What is down at the computer, in words, and where its pointer stands.
@@ -122,6 +128,9 @@ impl<'a> Hands<'a> {
             deeds: vec![],
             seen: String::new(),
             is_shifted: false,
+            held: BTreeSet::new(),
+            held_before: BTreeSet::new(),
+            maybe_again: vec![],
             probes: 0,
             down: vec![],
             at: None,
@@ -140,6 +149,8 @@ impl<'a> Hands<'a> {
         self.sent.clear();
         self.deeds.clear();
         self.seen.clear();
+        self.held_before.clear();
+        self.maybe_again.clear();
     }
 
     /// Notes what is done, for the report of a fault.
