@@ -100,6 +100,7 @@ impl Hands<'_> {
         let marks = self.sent.iter().filter(|(c, _)| *c == '\n').count();
         self.expect("what was sent", |hands| hands.seen.matches('\n').count() == marks);
         self.expect("the pointer in its place", |hands| hands.is_in_place());
+        self.maybe_held = self.keys.iter().copied().collect();
     }
 
     /// Presses F1 until it has come; gives the time when it did.
@@ -137,7 +138,7 @@ impl Hands<'_> {
                 // The node is another one, with everything up; it learns of a key that is still held by the next report.
                 None => {
                     self.is_shifted = false;
-                    self.held_before.append(&mut self.held);
+                    self.held_before = self.maybe_held.clone();
                 }
                 Some((EV_KEY, key::LEFT_SHIFT, value)) => self.is_shifted = value != 0,
                 Some((EV_KEY, key::F1, value)) => self.probes += usize::from(value == 0),
@@ -147,12 +148,9 @@ impl Hands<'_> {
                         if self.held_before.remove(&c) {
                             self.maybe_again.push(self.seen.chars().count());
                         }
-                        self.held.insert(c);
+                        self.maybe_held.insert(c);
                     }
                     self.seen.push(c);
-                }
-                Some((EV_KEY, code, 0)) => {
-                    self.held.remove(&character(code, false));
                 }
                 Some(_) => {}
             }

@@ -93,9 +93,9 @@ struct Hands<'a> {
     /// The strokes that came.
     seen: String,
     is_shifted: bool,
-    /// The keys of the upper row that are down at the computer's node, and those that were when it went; which strokes may be
-    /// such a key that the new node learned of.
-    held: BTreeSet<char>,
+    /// The function keys that were down at some time since all had come last, the same when the computer's node went, and
+    /// which strokes may be one that the new node learned of.
+    maybe_held: BTreeSet<char>,
     held_before: BTreeSet<char>,
     maybe_again: Vec<usize>,
     /// How often F1 went up.
@@ -128,7 +128,7 @@ impl<'a> Hands<'a> {
             deeds: vec![],
             seen: String::new(),
             is_shifted: false,
-            held: BTreeSet::new(),
+            maybe_held: BTreeSet::new(),
             held_before: BTreeSet::new(),
             maybe_again: vec![],
             probes: 0,
@@ -149,6 +149,7 @@ impl<'a> Hands<'a> {
         self.sent.clear();
         self.deeds.clear();
         self.seen.clear();
+        self.maybe_held.clear();
         self.held_before.clear();
         self.maybe_again.clear();
     }
