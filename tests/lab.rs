@@ -14,6 +14,10 @@ mod machine;
 mod own;
 #[path = "lab/picture.rs"]
 mod picture;
+#[path = "lab/plan.rs"]
+mod plan;
+#[path = "lab/property/mod.rs"]
+mod property;
 #[path = "lab/recovery.rs"]
 mod recovery;
 #[path = "lab/long/soak.rs"]
@@ -63,8 +67,11 @@ impl<'a> Session<'a> {
     /// The same in the app's window of this number.
     fn log_in_as(machine: &'a Machine, window: u64) -> Self {
         let mut session = Self::connect_as(machine, window);
-        // Pointer events are thrown away until the echo of a TestDelay that follows the first key frame.
-        session.app.wait_until(PATIENCE, |app| app.picture().is_some() && !app.delays.is_empty()).unwrap();
+        // Pointer events are thrown away until the echo of the TestDelay that follows the first key frame; one before it
+        // proves nothing.
+        session.app.wait_until(PATIENCE, |app| app.picture().is_some()).unwrap();
+        let before = session.app.delays.len();
+        session.app.wait_until(PATIENCE, |app| app.delays.len() > before).unwrap();
         session
     }
 
@@ -118,6 +125,11 @@ fn a_machine_can_be_its_own_computer() {
 #[test]
 fn input_comes_back_by_itself_whatever_broke() {
     in_lab(recovery::walk_through);
+}
+
+#[test]
+fn whatever_happens_nothing_sticks_and_nothing_comes_late_or_twice() {
+    in_lab(property::walk_through);
 }
 
 #[cfg(feature = "sound")]

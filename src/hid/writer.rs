@@ -344,14 +344,8 @@ impl Shell {
             let stop_steps = stopping.map(|since| since + STOP_GRACE.0).filter(|at| *at > now);
             let stop_end = stopping.map(|since| since + STOP_GRACE.1);
             leds_paused_until = leds_paused_until.filter(|at| *at > now);
-            let until = [
-                engine.deadline(now),
-                backend.deadline(),
-                publish_at,
-                stop_steps,
-                stop_end,
-                leds_paused_until,
-            ];
+            let until =
+                [engine.deadline(), backend.deadline(), publish_at, stop_steps, stop_end, leds_paused_until];
             let timeout =
                 until.into_iter().flatten().min().map(|at| at.saturating_duration_since(Instant::now()));
             let led_fd = if leds_paused_until.is_none() { backend.led_fd() } else { None };
