@@ -19,25 +19,25 @@ use tokio::runtime::Runtime;
 use crate::support::controller::{self, Controller, LONG, LoginOutcome, Options, Picture};
 use crate::support::hidlog::{HidLog, Report};
 
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 /// Set-1 scan codes, as apps send them to a peer that announces Windows.
 const SCAN_A: u32 = 0x1E;
 const SCAN_LEFT_SHIFT: u32 = 0x2A;
 
-struct Daemon {
+pub(crate) struct Daemon {
     agent: Option<Agent>,
-    runtime: Runtime,
-    address: SocketAddr,
-    log: HidLog,
-    store: Store,
-    _dir: tempfile::TempDir,
+    pub(crate) runtime: Runtime,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: HidLog,
+    pub(crate) store: Store,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 fn options(dir: &Path, password: Option<&str>) -> AgentOptions {
     options_of("", dir, password)
 }
 
-fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions {
+pub(crate) fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions {
     let flags = Overrides {
         state_dir: Some(dir.join("state")),
         direct_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -54,11 +54,11 @@ fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions 
 }
 
 impl Daemon {
-    fn start(password: Option<&str>) -> Self {
+    pub(crate) fn start(password: Option<&str>) -> Self {
         Self::start_with("", password)
     }
 
-    fn start_with(config: &str, password: Option<&str>) -> Self {
+    pub(crate) fn start_with(config: &str, password: Option<&str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -75,11 +75,11 @@ impl Daemon {
             address,
             log: HidLog::new(&dir.path().join("hid.jsonl")),
             store: Store::open(&dir.path().join("state")).unwrap(),
-            _dir: dir,
+            dir,
         }
     }
 
-    fn agent(&self) -> &Agent {
+    pub(crate) fn agent(&self) -> &Agent {
         self.agent.as_ref().unwrap()
     }
 
@@ -89,7 +89,7 @@ impl Daemon {
         }
     }
 
-    fn connect(&self, password: &str) -> Controller {
+    pub(crate) fn connect(&self, password: &str) -> Controller {
         Controller::connect_direct(self.address, Options::with_password(password)).unwrap()
     }
 
@@ -97,12 +97,17 @@ impl Daemon {
         control::ask(&self.store.socket(), request).unwrap()
     }
 
-    fn wait_for_sessions(&self, count: usize) {
-        let until = std::time::Instant::now() + LONG;
-        while self.agent().status().target.sessions.len() != count {
-            assert!(std::time::Instant::now() < until, "{:?}", self.agent().status().target.sessions);
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    pub(crate) fn wait_for_sessions(&self, count: usize) {
+        wait_until(|| self.agent().status().target.sessions.len() == count);
+    }
+}
+
+#[track_caller]
+pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + LONG;
+    while !is_so() {
+        assert!(std::time::Instant::now() < until, "it did not come to that");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -383,16 +388,16 @@ fn locks_are_cleared_on_request() {
 fn one_daemon_a_state_directory_and_the_identity_stays() {
     let mut daemon = Daemon::start(Some(PASSWORD));
     let id = daemon.agent().id();
-    let second = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) });
+    let second = daemon.runtime.block_on(async { Agent::start(options(daemon.dir.path(), None)) });
     assert!(matches!(second, Err(StartError::Store(StoreError::InUse(_)))), "{second:?}");
     daemon.stop();
-    let again = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) }).unwrap();
+    let again = daemon.runtime.block_on(async { Agent::start(options(daemon.dir.path(), None)) }).unwrap();
     assert_eq!(again.id(), id);
     daemon.agent = Some(again);
 }
 
 /// The ID in the next RegisterPk that the daemon sends to `server`, and where it came from.
-fn registered_id(server: &UdpSocket) -> (String, SocketAddr) {
+pub(crate) fn registered_id(server: &UdpSocket) -> (String, SocketAddr) {
     let mut buffer = [0; 1500];
     loop {
         let (len, from) = server.recv_from(&mut buffer).unwrap();

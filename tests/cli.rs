@@ -11,7 +11,7 @@ use crate::support::hidlog::HidLog;
 use crate::support::is_strict;
 use crate::support::procs::Proc;
 
-fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvmdesk"));
     command.args(args).current_dir(dir).env("HOME", dir).stdin(Stdio::null());
     for (name, _) in kvmdesk::config::settings::ENVIRONMENT {
@@ -20,24 +20,24 @@ fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
     kvmdesk(dir, args).output().unwrap()
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().expect("it ended by itself")
 }
 
 /// A demo that listens on a free port, and its address as it prints it.
-fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
+pub(crate) fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
     let state = dir.join("state").display().to_string();
     let mut args = vec!["demo", "--direct", "127.0.0.1:0", "--state-dir", &state];
     args.extend(more);
@@ -54,7 +54,7 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     assert_eq!(code(&help), 0);
     let commands = [
         "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
-        "snapshot", "probe", "bench", "type",
+        "snapshot", "probe", "doctor", "report", "bench", "type",
     ];
     for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));

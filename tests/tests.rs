@@ -19,6 +19,7 @@ mod hid_backends;
 mod lab;
 mod layouts;
 mod nat;
+mod operation;
 mod pipeline;
 mod rendezvous;
 mod servers;

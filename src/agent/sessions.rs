@@ -191,6 +191,21 @@ impl Sessions {
         leaving.len()
     }
 
+    /// How keyboard and pointer are shared from now on; every session is told how it stands.
+    pub fn set_sharing(&self, sharing: Sharing) {
+        let mut inner = lock(&self.inner);
+        inner.arbiter.set_sharing(sharing);
+        inner.tell_holds();
+    }
+
+    /// The first line of the test card.
+    pub fn set_card_title(&self, title: String) {
+        if let Some(board) = &mut lock(&self.inner).card {
+            board.set_title(title);
+            self.cards.show(&board.to_card());
+        }
+    }
+
     /// Ends one session; whether there was such a controller.
     pub fn end(&self, session: u64) -> bool {
         lock(&self.inner).end(session, ENDED)
@@ -267,6 +282,10 @@ impl Inner {
     fn claim(&mut self, session: u64, claim: Claim) {
         let guest = self.seats.get(&session).and_then(|seat| seat.guest.as_ref());
         self.arbiter.claim(session, &guest.map(Guest::name).unwrap_or_default(), claim);
+        self.tell_holds();
+    }
+
+    fn tell_holds(&self) {
         for (session, seat) in &self.seats {
             let Some(hold) = seat.guest.as_ref().and_then(|guest| guest.hold.as_ref()) else { continue };
             let now = self.arbiter.hold_of(*session);

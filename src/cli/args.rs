@@ -97,6 +97,10 @@ pub enum Command {
     Snapshot(Snapshot),
     /// Look at the devices and encoders of this machine, and say what would be used
     Probe(Probe),
+    /// Look whether this board can serve a computer now, and what to do where it cannot
+    Doctor(Doctor),
+    /// Write what somebody who helps needs to know to a text file, without passwords and keys
+    Report(Report),
     /// Measure what the picture costs on this machine, beside a reference
     Bench(Bench),
     /// Type a text on the computer
@@ -109,7 +113,9 @@ pub enum Command {
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "A configuration that is wrong does not stop a board that worked: the last good copy is used, \
-                        and said so.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
+                        and said so.\n\nSIGHUP (`systemctl reload kvmdesk`) reads the configuration anew: what can change \
+                        while sessions go on does, the log and `kvmdesk status` name what holds only after a restart, and \
+                        a wrong file changes nothing.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
 )]
 pub struct Run {}
 
@@ -223,10 +229,15 @@ pub struct Sessions {
 
 /// `kvmdesk status`
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  kvmdesk status\n  kvmdesk status --watch\n  \
+                        kvmdesk status --json | jq .target.hid")]
 pub struct Status {
     /// For programs
     #[arg(long)]
     pub json: bool,
+    /// Show it anew every second: in place on a terminal, block after block elsewhere; Ctrl+C ends it
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
 }
 
 /// `kvmdesk snapshot`
@@ -254,6 +265,34 @@ pub struct Probe {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kvmdesk doctor`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Each line is ok, warn or fail, with what helps behind `->`. Nothing is changed; a running daemon is \
+                        asked about what it has open. As root it sees most. Takes some seconds.\n\nExit codes: 0 well, also \
+                        with warnings, 69 if something failed.\n\nExamples:\n  sudo kvmdesk doctor\n  \
+                        kvmdesk doctor --json | jq '.checks[] | select(.verdict != \"ok\")'"
+)]
+pub struct Doctor {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kvmdesk report`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "One text file that can be read and pasted: system, doctor, status, probe, settings, configuration \
+                        file, USB gadget, device nodes, kernel log and journal, as far as they may be read; as root that is \
+                        all. Passwords and keys are left out. It does name this device's ID, its server and controllers. \
+                        Takes some seconds.\n\nExamples:\n  sudo kvmdesk report\n  sudo kvmdesk report - | less"
+)]
+pub struct Report {
+    /// Where it goes; `-` is standard output
+    #[arg(value_name = "FILE", default_value = "kvmdesk-report.txt")]
+    pub file: PathBuf,
 }
 
 /// `kvmdesk bench`

@@ -5,6 +5,7 @@ pub mod args;
 mod bench;
 mod check;
 mod demo;
+mod doctor;
 mod gadget;
 mod heap;
 mod id;
@@ -12,6 +13,7 @@ mod logging;
 mod password;
 mod place;
 mod probe;
+mod report;
 mod run;
 mod serve;
 mod sessions;
@@ -144,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status::run(&args.place, &status),
         Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
         Command::Probe(probe) => probe::run(&args.place, &probe),
+        Command::Doctor(doctor) => doctor::run(&args.place, &doctor),
+        Command::Report(report) => report::run(&args.place, &report),
         Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
         Command::Wake => wake::run(&args.place),

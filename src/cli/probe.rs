@@ -1,6 +1,6 @@
 //! `kvmdesk probe`: what this machine has, and what would be used of it and why. Only looks.
 
-mod text;
+pub(super) mod text;
 
 use std::path::{Path, PathBuf};
 
@@ -25,82 +25,82 @@ use super::{Failure, IO, place};
 
 /// Everything that was found. Its JSON is for programs: keys stay, more may come.
 #[derive(Debug, Serialize)]
-struct Report {
-    version: &'static str,
-    build: Build,
+pub(super) struct Report {
+    pub(super) version: &'static str,
+    pub(super) build: Build,
     /// Why the configuration could not be used; the defaults are shown then.
-    config_problem: Option<String>,
-    captures: Vec<CaptureDevice>,
-    passed_over: Vec<PassedOver>,
-    sound_cards: Vec<SoundCard>,
-    encoders: Vec<EncoderLine>,
-    usb_controllers: Vec<UsbController>,
-    choice: Choice,
+    pub(super) config_problem: Option<String>,
+    pub(super) captures: Vec<CaptureDevice>,
+    pub(super) passed_over: Vec<PassedOver>,
+    pub(super) sound_cards: Vec<SoundCard>,
+    pub(super) encoders: Vec<EncoderLine>,
+    pub(super) usb_controllers: Vec<UsbController>,
+    pub(super) choice: Choice,
 }
 
 /// What this program was built with.
 #[derive(Debug, Serialize)]
-struct Build {
-    gstreamer: bool,
-    sound: bool,
+pub(super) struct Build {
+    pub(super) gstreamer: bool,
+    pub(super) sound: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct SoundCard {
+pub(super) struct SoundCard {
     /// What `audio.device` takes.
-    device: String,
+    pub(super) device: String,
     /// The capture device of pictures that it is one device with.
-    belongs_to: Option<PathBuf>,
+    pub(super) belongs_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
-struct EncoderLine {
-    codec: &'static str,
-    name: &'static str,
+pub(super) struct EncoderLine {
+    pub(super) codec: &'static str,
+    pub(super) name: &'static str,
     /// `good`, `failed`, `not-there` or `not-tried`.
-    state: &'static str,
+    pub(super) state: &'static str,
     /// What the check found, or why it failed.
-    note: String,
+    pub(super) note: String,
     /// CPU for a frame, in percent of openh264's.
-    cost: u32,
-    is_hardware: bool,
+    pub(super) cost: u32,
+    pub(super) is_hardware: bool,
     /// Never run on the device that it is for, but for the check.
-    is_unproven: bool,
+    pub(super) is_unproven: bool,
     /// The one that is taken for its codec.
-    is_chosen: bool,
+    pub(super) is_chosen: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct UsbController {
-    name: String,
+pub(super) struct UsbController {
+    pub(super) name: String,
     /// The kernel's word; not to be trusted with every driver.
-    state: Option<String>,
+    pub(super) state: Option<String>,
     /// The gadget on it.
-    gadget: Option<String>,
+    pub(super) gadget: Option<String>,
 }
 
 /// What `kvmdesk run` would use.
 #[derive(Debug, Serialize)]
-struct Choice {
-    displays: Vec<DisplayChoice>,
-    sound: Chosen,
-    hands: Chosen,
+pub(super) struct Choice {
+    pub(super) displays: Vec<DisplayChoice>,
+    pub(super) sound: Chosen,
+    pub(super) hands: Chosen,
 }
 
 #[derive(Debug, Serialize)]
-struct DisplayChoice {
+pub(super) struct DisplayChoice {
     #[serde(flatten)]
-    chosen: Chosen,
+    pub(super) chosen: Chosen,
     /// FourCC of the format that is tried first.
-    format: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 /// A device and a sentence about it.
 #[derive(Debug, Serialize)]
-struct Chosen {
+pub(super) struct Chosen {
     /// `None` if there is none that would do.
-    device: Option<String>,
-    note: String,
+    pub(super) device: Option<String>,
+    pub(super) note: String,
 }
 
 pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
@@ -118,7 +118,8 @@ pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
+/// Looks at everything; the encoders' self-checks take some seconds.
+pub(super) fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
     let (captures, passed_over) = probe::capture_devices();
     let sound_cards = sound_cards(&captures);
     let usb_controllers = usb_controllers();
@@ -325,4 +326,4 @@ fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> C
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -26,9 +26,10 @@ where
         let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let agent = Agent::start(options)?;
         let notifier = Notifier::from_env();
+        // Before READY: from then on a reload may come.
+        let company = accompany(&agent);
         notifier.ready(&format!("ID {}", agent.id()));
         let result = {
-            let company = accompany(&agent);
             tokio::select! {
                 result = company => result,
                 () = any(&mut signals) => Ok(()),

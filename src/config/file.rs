@@ -72,6 +72,8 @@ pub struct ConfigFile {
     pub input: InputSection,
     /// `[gadget]`
     pub gadget: gadget::GadgetSection,
+    /// `[metrics]`
+    pub metrics: MetricsSection,
     /// `[log]`
     pub log: LogSection,
 }
@@ -254,6 +256,14 @@ pub enum HidBackendName {
     Uinput,
     /// No hardware: each report becomes a JSON line.
     Recording,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MetricsSection {
+    /// `ADDRESS:PORT`, or the path of a Unix socket.
+    pub listen: Option<String>,
 }
 
 /// `[log]`

@@ -30,6 +30,8 @@ mod audio;
 mod gadget;
 mod hands;
 pub mod hid;
+pub mod live;
+pub mod metrics;
 mod typing;
 mod video;
 
@@ -168,6 +170,8 @@ pub struct Settings {
     pub hid: HidChoice,
     /// Who may type when several controllers are there.
     pub sharing: Sharing,
+    /// What metrics are served on; `None`: they are not.
+    pub metrics: Option<metrics::MetricsAddress>,
     /// Log level word.
     pub log_level: LogLevel,
     /// The state directory.
@@ -304,6 +308,7 @@ pub fn resolve(
     let audio = audio::resolve(parsed, &displays, &mut r)?;
     let hid = hid::resolve(parsed, flags, &mut r)?;
     let sharing = hands::sharing(parsed, &mut r);
+    let metrics = metrics::resolve(parsed, &mut r)?;
     let env_level = match environment("KVMDESK_LOG") {
         None => None,
         Some(word) => Some(LogLevel::from_word(&word).ok_or_else(|| {
@@ -322,7 +327,7 @@ pub fn resolve(
     let server = host.map(|host| ServerSettings { host, key: Secret::new(key.unwrap_or_default()), relay });
     let direct =
         listen.map(|listen| DirectSettings { listen, is_plaintext_allowed: plaintext.unwrap_or(false) });
-    let warnings = warnings(server.as_ref(), direct.as_ref(), encryption.unwrap_or(true));
+    let warnings = warnings(server.as_ref(), direct.as_ref(), encryption.unwrap_or(true), metrics.as_ref());
     Ok(Settings {
         server,
         direct,
@@ -350,6 +355,7 @@ pub fn resolve(
         audio,
         hid,
         sharing,
+        metrics,
         log_level: level.unwrap_or(LogLevel::Info),
         state_dir: state_dir.unwrap_or_default(),
         shown: r.shown,
@@ -405,6 +411,7 @@ fn warnings(
     server: Option<&ServerSettings>,
     direct: Option<&DirectSettings>,
     is_strict: bool,
+    metrics: Option<&metrics::MetricsAddress>,
 ) -> Vec<String> {
     let mut out = vec![];
     match direct {
@@ -426,6 +433,12 @@ fn warnings(
         out.push(
             "security.require-encryption is false: a controller can ask for a session in clear".to_owned(),
         );
+    }
+    if let Some(metrics) = metrics.filter(|metrics| metrics.is_public()) {
+        out.push(format!(
+            "metrics.listen is {metrics}: everybody on the network can read the metrics; name 127.0.0.1 or a socket if \
+             the collector runs here"
+        ));
     }
     out
 }

@@ -91,6 +91,7 @@ enum Message {
     Open(OwnerId, Arc<Gauge>),
     Event(OwnerId, InputEvent),
     Screen(u32, u32),
+    Typist(Box<Typist>),
     Close(OwnerId),
     Wake,
     Stop,
@@ -164,6 +165,13 @@ impl HidWriter {
             link.send(Message::Open(owner, gauge.clone()));
         }
         HidHandle { owner, gauge, link: self.link.clone() }
+    }
+
+    /// Texts are typed with this from now on, those that are being typed too.
+    pub fn set_typist(&self, typist: Typist) {
+        if let Some(link) = &self.link {
+            link.send(Message::Typist(Box::new(typist)));
+        }
     }
 
     /// The target's LEDs, all off until the first report.
@@ -286,6 +294,7 @@ impl Shell {
                     }
                     Message::Event(owner, event) => engine.push(owner, event, Instant::now()),
                     Message::Screen(width, height) => engine.set_screen(width, height),
+                    Message::Typist(typist) => engine.set_typist(*typist),
                     Message::Close(owner) => engine.close(owner),
                     Message::Wake => engine.wake(Instant::now()),
                     Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),

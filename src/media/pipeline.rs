@@ -2,7 +2,7 @@
 //! is in `worker`.
 #![allow(clippy::disallowed_methods, reason = "an edge: how long frames wait is measured")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -135,6 +135,7 @@ pub struct VideoHandle {
     state: watch::Receiver<DisplayState>,
     meters: Arc<Mutex<Meters>>,
     desk: Arc<Desk>,
+    max_fps: Arc<AtomicU32>,
 }
 
 /// One watcher's stream of frames. Starts with a key frame (the last picture or a card, at once).
@@ -170,6 +171,7 @@ impl Pipeline {
         let stop = Arc::new(AtomicBool::new(false));
         let meters = Arc::new(Mutex::new(Meters::new(Instant::now())));
         let desk = Arc::new(Desk::default());
+        let max_fps = Arc::new(AtomicU32::new(max_fps));
         let screen = Screen::new(source.state(), max_size, Instant::now());
         let (state, state_receiver) = watch::channel(screen.display_state(&encoders));
         let pair = wake::pair();
@@ -189,7 +191,7 @@ impl Pipeline {
         let thread = receiver.and_then(|receiver| {
             let worker = Worker::new(Parts {
                 source,
-                max_fps,
+                max_fps: max_fps.clone(),
                 screen,
                 encoders,
                 fanout: fanout.clone(),
@@ -207,7 +209,7 @@ impl Pipeline {
             fanout.close();
             desk.close();
         }
-        let handle = VideoHandle { fanout, state: state_receiver, meters, desk };
+        let handle = VideoHandle { fanout, state: state_receiver, meters, desk, max_fps };
         Self { handle, stop, wake: sender, thread }
     }
 
@@ -248,6 +250,13 @@ impl VideoHandle {
         let answer = self.desk.ask(Instant::now() + SNAPSHOT_PATIENCE)?;
         self.fanout.notify();
         answer.await.unwrap_or(Err(SnapshotError::Gone))
+    }
+
+    /// At most so many frames a second from now on, 1..=120.
+    pub fn set_max_fps(&self, max_fps: u32) {
+        if self.max_fps.swap(max_fps, Ordering::Relaxed) != max_fps {
+            self.fanout.notify();
+        }
     }
 
     /// Counters, rates and latencies until now.

@@ -5,7 +5,7 @@ use crate::config::settings;
 use crate::media::pipeline::MaxSize;
 use crate::media::probe::{Edid, Format, Signal, Size};
 
-fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
+pub(in crate::cli) fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
     let format = |fourcc: &&str| Format {
         fourcc: (*fourcc).to_owned(),
         description: "words".into(),
@@ -29,12 +29,12 @@ fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
             fps: Some(59.94),
             is_interlaced: false,
         },
-        edid: Edid { state: "set", bytes: 256, monitor: Some("Lab".into()) },
+        edid: Edid { state: "set", bytes: 256, monitor: Some("Lab".into()), data: vec![] },
         formats: formats.iter().map(format).collect(),
     }
 }
 
-fn v4l2(device: &str) -> VideoSettings {
+pub(in crate::cli) fn v4l2(device: &str) -> VideoSettings {
     let settings = V4l2Settings { device: device.into(), formats: vec![], edid: None };
     let source = SourceSettings::V4l2(settings);
     VideoSettings { source, max_fps: 30, max_size: MaxSize::Auto }
@@ -95,9 +95,8 @@ fn the_gadget_s_own_port_comes_first_then_a_free_one() {
     assert!(chosen(&[usb("a", None)]).note.contains("names b, which is not there"));
 }
 
-#[test]
-fn the_text_tells_what_the_report_holds() {
-    let captures = vec![capture("/nonexistent/video5", &["YUYV", "XXXX", "ZZZZ"])];
+/// What is found with these devices, of which the first display is configured to be `/nonexistent/video5`.
+pub(in crate::cli) fn report(captures: Vec<CaptureDevice>) -> Report {
     let choice = Choice {
         displays: vec![choose_display(&v4l2("/nonexistent/video5"), &captures, &[], yuyv)],
         sound: choose_sound(None, &[]),
@@ -113,7 +112,7 @@ fn the_text_tells_what_the_report_holds() {
         is_unproven: false,
         is_chosen,
     };
-    let report = Report {
+    Report {
         version: "1",
         build: Build { gstreamer: true, sound: true },
         config_problem: Some("a fault".into()),
@@ -123,8 +122,12 @@ fn the_text_tells_what_the_report_holds() {
         encoders: vec![line("one", "good", true), line("two", "not-there", false)],
         usb_controllers: vec![],
         choice,
-    };
-    let text = text::render(&report);
+    }
+}
+
+#[test]
+fn the_text_tells_what_the_report_holds() {
+    let text = text::render(&report(vec![capture("/nonexistent/video5", &["YUYV", "XXXX", "ZZZZ"])]));
     for part in [
         "1920x1080, 59.94 frames a second",
         "formats  YUYV: 1920x1080 at 30, 1600x900 at 30, 1280x720 at 30, 960x540 at 30, 2 smaller",

@@ -78,6 +78,9 @@ pub struct Edid {
     pub bytes: usize,
     /// The monitor's name in it.
     pub monitor: Option<String>,
+    /// The EDID itself; empty if there is none to read.
+    #[serde(skip)]
+    pub data: Vec<u8>,
 }
 
 /// A pixel format on offer.
@@ -196,12 +199,12 @@ fn edid(fd: i32, input: u32) -> Edid {
     match sys::edid(fd, input) {
         Ok(data) if !data.is_empty() => {
             let monitor = edid::Edid::parse(&data).ok().and_then(|edid| edid.name());
-            Edid { state: "set", bytes: data.len(), monitor }
+            Edid { state: "set", bytes: data.len(), monitor, data }
         }
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
-            Edid { state: "built-in", bytes: 0, monitor: None }
+            Edid { state: "built-in", bytes: 0, monitor: None, data: vec![] }
         }
-        Ok(_) | Err(_) => Edid { state: "none", bytes: 0, monitor: None },
+        Ok(_) | Err(_) => Edid { state: "none", bytes: 0, monitor: None, data: vec![] },
     }
 }
 
