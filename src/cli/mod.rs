@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod serve;
 mod sessions;
+mod setup;
 mod snapshot;
 mod status;
 mod type_text;
@@ -135,6 +136,7 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match args.command {
+        Command::Setup(setup) => setup::run(&args.place, &setup),
         Command::Run(run) => run::run(&args.place, &run),
         Command::Demo(demo) => demo::run(&args.place, &demo),
         Command::Check(check) => check::run(&args.place, &check),

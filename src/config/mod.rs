@@ -2,5 +2,7 @@
 //! Reads files only. Every room below owns its `XxxSettings`; they are built here.
 
 pub mod edid;
+pub mod edit;
 pub mod file;
+pub mod server_string;
 pub mod settings;
