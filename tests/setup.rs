@@ -172,6 +172,7 @@ fn a_running_daemon_takes_the_password_and_is_to_be_restarted_for_the_rest() {
     let until = std::time::Instant::now() + LONG;
     while status(&[]).status.code() != Some(0) {
         assert!(std::time::Instant::now() < until, "{}", daemon.output());
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
     fs::write(dir.join("secret"), "correct horse").unwrap();
     let told = json(&setup(dir, &["--name", "office", "--password-file", "secret"]));

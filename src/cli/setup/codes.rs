@@ -26,12 +26,12 @@ mod tests {
             .lines()
             .map(|line| line.strip_prefix(BLACK_ON_WHITE).unwrap().strip_suffix(AS_BEFORE).unwrap())
             .collect();
-        // Version 2: 25 modules and 4 of quiet on each side (ISO/IEC 18004), an odd last row.
-        assert!(lines.iter().all(|line| line.chars().count() == 33), "{drawn}");
-        assert_eq!(lines.len(), 17);
+        // Version 1: 21 modules and 4 of quiet on each side (ISO/IEC 18004), an odd last row.
+        assert!(lines.iter().all(|line| line.chars().count() == 29), "{drawn}");
+        assert_eq!(lines.len(), 15);
         assert!(lines[0].trim().is_empty() && lines[1].trim().is_empty(), "quiet zone: {drawn}");
         assert!(lines[2].starts_with("    █▀▀▀▀▀█") && lines[2].ends_with("█▀▀▀▀▀█    "), "{drawn}");
-        assert_eq!(draw("rustdesk://123456789", 32), None);
+        assert_eq!(draw("rustdesk://123456789", 28), None);
         assert_eq!(draw(&"x".repeat(5000), 1000), None, "more than a code holds");
     }
 }
