@@ -65,7 +65,7 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
     let help = run(dir.path(), &["--help"]);
     assert_eq!(code(&help), 0);
     let commands = [
-        "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
+        "setup", "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
         "snapshot", "probe", "doctor", "report", "bench", "type",
     ];
     for command in commands {

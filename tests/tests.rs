@@ -26,5 +26,6 @@ mod pipeline;
 mod rendezvous;
 mod servers;
 mod session;
+mod setup;
 mod slow_line;
 mod support;

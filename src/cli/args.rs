@@ -75,6 +75,8 @@ impl From<LevelArg> for LogLevel {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Set server, password and the computer's name and keyboard, and show the ID
+    Setup(Setup),
     /// Run the daemon with a configuration
     Run(Run),
     /// Run without hardware, root or configuration: a moving test card, keys that go nowhere
@@ -110,6 +112,56 @@ pub enum Command {
     /// Write manual pages and completions, for packages
     #[command(hide = true)]
     Manual(Manual),
+}
+
+/// `kvmdesk setup`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "What is not given stays as it is in the configuration, whose comments are kept; the file from before is \
+                        kept beside it, with `.bak` behind its name. A wrong value changes nothing. With \
+                        --non-interactive the answer is JSON without secrets.\n\nExamples:\n  sudo kvmdesk setup\n  \
+                        sudo kvmdesk setup --non-interactive --server rustdesk.example.org --key OeVu…qmBw= \\\n    \
+                        --password-file /run/secrets/kvmdesk --name office --target-os windows --layout de"
+)]
+pub struct Setup {
+    /// Ask nothing: take what is given here
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// The ID server; key and relay of another server are forgotten
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// The ID server's public key
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// The relay, if it is not where the ID server says
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub relay: Option<String>,
+    /// Server, key and relay as the RustDesk app exports them
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["server", "key", "relay"])]
+    pub server_config: Option<String>,
+    /// Take the password from this file; /dev/stdin is standard input
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The computer's name in the app
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the computer runs
+    #[arg(long, value_name = "OS")]
+    pub target_os: Option<OsArg>,
+    /// The keyboard layout set on the computer, for instance us, gb or de
+    #[arg(long, value_name = "LAYOUT")]
+    pub layout: Option<String>,
+}
+
+/// Values of `--target-os`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OsArg {
+    /// Windows
+    Windows,
+    /// Linux
+    Linux,
+    /// macOS
+    Macos,
 }
 
 /// `kvmdesk run`

@@ -191,18 +191,27 @@ fn running(asked: &Result<Box<Snapshot>, Failure>, checks: &[Finding]) -> Vec<Fi
 
 /// The lines for people.
 pub(super) fn to_text(diagnosis: &Diagnosis) -> String {
-    let mut out = String::new();
-    for Finding { subject, verdict, text, remedy } in &diagnosis.checks {
-        let _ = writeln!(out, "{:<5} {subject:<13} {}", verdict.word(), wrapped(text, INDENT));
-        if let Some(remedy) = remedy {
-            let _ = writeln!(out, "{:INDENT$}-> {}", "", wrapped(remedy, INDENT + 3));
-        }
-    }
+    let mut out = to_lines(diagnosis, &[]);
     let (warnings, failures) = (diagnosis.count(Verdict::Warn), diagnosis.count(Verdict::Fail));
     let _ = match (warnings, failures) {
         (0, 0) => writeln!(out, "All is well."),
         _ => writeln!(out, "Failed: {failures}, to be looked at: {warnings}."),
     };
+    out
+}
+
+/// The lines about some subjects (a further display counts as `picture`), or about all with none named.
+pub(super) fn to_lines(diagnosis: &Diagnosis, subjects: &[&str]) -> String {
+    let mut out = String::new();
+    let is_wanted = |check: &&Finding| {
+        subjects.is_empty() || subjects.iter().any(|subject| check.subject.starts_with(subject))
+    };
+    for Finding { subject, verdict, text, remedy } in diagnosis.checks.iter().filter(is_wanted) {
+        let _ = writeln!(out, "{:<5} {subject:<13} {}", verdict.word(), wrapped(text, INDENT));
+        if let Some(remedy) = remedy {
+            let _ = writeln!(out, "{:INDENT$}-> {}", "", wrapped(remedy, INDENT + 3));
+        }
+    }
     out
 }
 

@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod serve;
 mod sessions;
+mod setup;
 mod snapshot;
 mod status;
 mod type_text;
@@ -140,6 +141,7 @@ pub fn main() -> ExitCode {
         pipe::end_with_its_reader();
     }
     let result = match args.command {
+        Command::Setup(setup) => setup::run(&args.place, &setup),
         Command::Run(run) => run::run(&args.place, &run),
         Command::Demo(demo) => demo::run(&args.place, &demo),
         Command::Check(check) => check::run(&args.place, &check),

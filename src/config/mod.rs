@@ -3,5 +3,7 @@
 
 pub mod board;
 pub mod edid;
+pub mod edit;
 pub mod file;
+pub mod server_string;
 pub mod settings;
