@@ -105,4 +105,4 @@ if has_systemd; then
     exit 69
   }
 fi
-echo "kvmdesk is installed. Its settings are in /etc/kvmdesk/kvmdesk.toml; next: sudo kvmdesk password, sudo kvmdesk status"
+echo "kvmdesk is installed. Its settings are in /etc/kvmdesk/kvmdesk.toml; next: sudo kvmdesk setup"

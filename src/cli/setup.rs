@@ -125,7 +125,7 @@ impl Plan {
         };
         let old = file::parse(&path, before.clone().unwrap_or_default())?;
         let resolve = |parsed: &file::ParsedFile| {
-            settings::resolve(parsed, place::environment, &place::overrides(place))
+            settings::resolve(parsed, &place::boards(), place::environment, &place::overrides(place))
         };
         resolve(&old)?;
         // The old text was good, so what is wrong now was given.
