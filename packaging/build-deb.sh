@@ -123,6 +123,8 @@ for build in $builds; do
   say "$name for $arch, after $(elapsed)"
   inside "cargo auditable build --locked --release $features --target $triple"
   binary=/build/$triple/release/kvmdesk
+  # Sources that changed meanwhile show here.
+  inside "$runner $binary check --config config/kvmdesk.toml"
   say "manual pages, completions, list of dependencies and package of $name, after $(elapsed)"
   share=/build/$triple/release/share
   inside "rm -rf $share; $runner $binary manual $share; gzip -9n $share/man/man1/*
