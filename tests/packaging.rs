@@ -307,7 +307,7 @@ fn a_first_installation_makes_the_user_and_starts_what_is_needed() {
     board.run("preinst", &["install"]);
     assert!(!board.has(MARK) && !board.has(PREVIOUS));
     let said = board.run("postinst", &["configure", ""]);
-    assert!(said.contains("kvmdesk password"), "{said}");
+    assert!(said.contains("kvmdesk setup"), "{said}");
     let calls = board.calls();
     assert!(calls.contains("systemd-sysusers kvmdesk.conf"), "{calls}");
     for unit in ["kvmdesk.service", "kvmdesk-gadget.service", "kvmdesk-gadget-repair.path"] {
