@@ -1,4 +1,5 @@
-//! Compiles `protos/` with protox, so that no installed `protoc` is needed; notes whether openh264 gets its assembler.
+//! Compiles `protos/` with protox, so that no installed `protoc` is needed; notes whether openh264 gets its assembler; lists
+//! the boards in `hw/`.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rustc-check-cfg=cfg(slow_openh264)");
@@ -6,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if !has_assembler() {
         println!("cargo:rustc-cfg=slow_openh264");
     }
+    list_boards()?;
     println!("cargo:rerun-if-changed=protos");
     let files = protox::compile(["protos/message.proto", "protos/rendezvous.proto"], ["protos"])?;
     prost_build::Config::new()
@@ -14,6 +16,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .btree_map(["."])
         .compile_fds(files)?;
     Ok(())
+}
+
+/// Every `hw/NAME/board.toml` with its name, as a constant of `src/config/board.rs`.
+fn list_boards() -> std::io::Result<()> {
+    println!("cargo:rerun-if-changed=hw");
+    let root = std::env::current_dir()?.join("hw");
+    let mut folders = std::fs::read_dir(&root)?.collect::<Result<Vec<_>, _>>()?;
+    folders.sort_by_key(std::fs::DirEntry::file_name);
+    let mut list =
+        "/// The profiles that are built in: name and text.\nconst EMBEDDED: &[(&str, &str)] = &[\n"
+            .to_owned();
+    for folder in folders {
+        let file = folder.path().join("board.toml");
+        if file.exists() {
+            let name = folder.file_name();
+            list += &format!(
+                "    ({:?}, include_str!({:?})),\n",
+                name.to_string_lossy(),
+                file.display().to_string()
+            );
+        }
+    }
+    let out = std::env::var_os("OUT_DIR").unwrap_or_default();
+    std::fs::write(std::path::Path::new(&out).join("boards.rs"), list + "];\n")
 }
 
 /// Whether openh264's build finds what it assembles with: nasm on x86, the C compiler on ARM. Without, it silently

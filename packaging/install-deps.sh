@@ -3,13 +3,16 @@
 #
 #     sh packaging/install-deps.sh build     compilers and headers
 #     sh packaging/install-deps.sh test      these, and what the tests run: an emulator and the tools to make its guest
+#     sh packaging/install-deps.sh arm64     compilers and libraries to build for boards of that architecture (also: armhf,
+#                                            amd64). Only one foreign architecture fits in one system: make a root for each
+#                                            (packaging/build-deb.sh does)
 #
 # --without-rust leaves out the check for Rust. Packages come from apt; Rust itself is never installed. As another user
 # than root it works through sudo. It can be run again at any time: what is there is left alone.
 set -eu
 
 usage() {
-  echo "usage: sh packaging/install-deps.sh build|test [--without-rust]" >&2
+  echo "usage: sh packaging/install-deps.sh build|test|arm64|armhf|amd64 [--without-rust]" >&2
   exit 64
 }
 
@@ -26,12 +29,24 @@ build_packages="build-essential nasm cmake pkg-config libclang-dev linux-libc-de
 # network namespaces; decoders to compare with; another reader of keyboard layouts, with its data.
 test_packages="gstreamer1.0-libav qemu-system-x86 cpio kmod xz-utils zstd binutils iproute2
   libxkbcommon-dev xkb-data libx11-data"
+# To build for another architecture: its compilers, an emulator to run what was built (the manual pages come from the
+# program itself), and the libraries that are linked, of that architecture. ARCH is put in below.
+target_packages="nasm cmake pkg-config libclang-dev linux-libc-dev ca-certificates
+  libgstreamer1.0-dev:ARCH libgstreamer-plugins-base1.0-dev:ARCH libasound2-dev:ARCH"
 
 with_rust=yes
 packages=
+foreign=
 case "${1:-}" in
 build) packages=$build_packages ;;
 test) packages="$build_packages $test_packages" ;;
+arm64 | armhf | amd64)
+  packages="build-essential $(echo "$target_packages" | sed "s/ARCH/$1/g")"
+  if [ "$1" != "$(dpkg --print-architecture 2>/dev/null)" ]; then
+    packages="$packages crossbuild-essential-$1 qemu-user-static"
+    foreign=$1
+  fi
+  ;;
 *) usage ;;
 esac
 case "${2:-}" in
@@ -58,6 +73,7 @@ if [ -n "$missing" ]; then
     command -v sudo >/dev/null || { echo "install-deps: run this as root (sudo is not here)" >&2; exit 77; }
     as_root=sudo
   fi
+  [ -z "$foreign" ] || $as_root dpkg --add-architecture "$foreign"
   $as_root apt-get update -q
   # shellcheck disable=SC2086  # the list is meant to be split
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing

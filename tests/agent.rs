@@ -8,6 +8,7 @@ use kvmdesk::agent::agent::{Agent, AgentOptions, StartError};
 use kvmdesk::agent::control::{self, Answer, Request};
 use kvmdesk::agent::store::{Store, StoreError};
 use kvmdesk::agent::{identity, logbook, password};
+use kvmdesk::config::board::Boards;
 use kvmdesk::config::file::{self, HidBackendName, ParsedFile, VideoSource};
 use kvmdesk::config::settings::{self, Overrides};
 use kvmdesk::crypto::secret::Secret;
@@ -19,25 +20,25 @@ use tokio::runtime::Runtime;
 use crate::support::controller::{self, Controller, LONG, LoginOutcome, Options, Picture};
 use crate::support::hidlog::{HidLog, Report};
 
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 /// Set-1 scan codes, as apps send them to a peer that announces Windows.
 const SCAN_A: u32 = 0x1E;
 const SCAN_LEFT_SHIFT: u32 = 0x2A;
 
-struct Daemon {
+pub(crate) struct Daemon {
     agent: Option<Agent>,
-    runtime: Runtime,
-    address: SocketAddr,
-    log: HidLog,
-    store: Store,
-    _dir: tempfile::TempDir,
+    pub(crate) runtime: Runtime,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: HidLog,
+    pub(crate) store: Store,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 fn options(dir: &Path, password: Option<&str>) -> AgentOptions {
     options_of("", dir, password)
 }
 
-fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions {
+pub(crate) fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions {
     let flags = Overrides {
         state_dir: Some(dir.join("state")),
         direct_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -48,17 +49,17 @@ fn options_of(config: &str, dir: &Path, password: Option<&str>) -> AgentOptions 
         ..Overrides::default()
     };
     let parsed = file::parse(Path::new("test.toml"), config.to_owned()).unwrap();
-    let settings = settings::resolve(&parsed, |_| None, &flags).unwrap();
+    let settings = settings::resolve(&parsed, &Boards::default(), |_| None, &flags).unwrap();
     let password = password.map(|p| Secret::new(p.to_owned()));
     AgentOptions { settings, password, problems: vec![], board_root: dir.join("no-board") }
 }
 
 impl Daemon {
-    fn start(password: Option<&str>) -> Self {
+    pub(crate) fn start(password: Option<&str>) -> Self {
         Self::start_with("", password)
     }
 
-    fn start_with(config: &str, password: Option<&str>) -> Self {
+    pub(crate) fn start_with(config: &str, password: Option<&str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -75,11 +76,11 @@ impl Daemon {
             address,
             log: HidLog::new(&dir.path().join("hid.jsonl")),
             store: Store::open(&dir.path().join("state")).unwrap(),
-            _dir: dir,
+            dir,
         }
     }
 
-    fn agent(&self) -> &Agent {
+    pub(crate) fn agent(&self) -> &Agent {
         self.agent.as_ref().unwrap()
     }
 
@@ -89,7 +90,7 @@ impl Daemon {
         }
     }
 
-    fn connect(&self, password: &str) -> Controller {
+    pub(crate) fn connect(&self, password: &str) -> Controller {
         Controller::connect_direct(self.address, Options::with_password(password)).unwrap()
     }
 
@@ -97,12 +98,17 @@ impl Daemon {
         control::ask(&self.store.socket(), request).unwrap()
     }
 
-    fn wait_for_sessions(&self, count: usize) {
-        let until = std::time::Instant::now() + LONG;
-        while self.agent().status().target.sessions.len() != count {
-            assert!(std::time::Instant::now() < until, "{:?}", self.agent().status().target.sessions);
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    pub(crate) fn wait_for_sessions(&self, count: usize) {
+        wait_until(|| self.agent().status().target.sessions.len() == count);
+    }
+}
+
+#[track_caller]
+pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + LONG;
+    while !is_so() {
+        assert!(std::time::Instant::now() < until, "it did not come to that");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -383,16 +389,16 @@ fn locks_are_cleared_on_request() {
 fn one_daemon_a_state_directory_and_the_identity_stays() {
     let mut daemon = Daemon::start(Some(PASSWORD));
     let id = daemon.agent().id();
-    let second = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) });
+    let second = daemon.runtime.block_on(async { Agent::start(options(daemon.dir.path(), None)) });
     assert!(matches!(second, Err(StartError::Store(StoreError::InUse(_)))), "{second:?}");
     daemon.stop();
-    let again = daemon.runtime.block_on(async { Agent::start(options(daemon._dir.path(), None)) }).unwrap();
+    let again = daemon.runtime.block_on(async { Agent::start(options(daemon.dir.path(), None)) }).unwrap();
     assert_eq!(again.id(), id);
     daemon.agent = Some(again);
 }
 
 /// The ID in the next RegisterPk that the daemon sends to `server`, and where it came from.
-fn registered_id(server: &UdpSocket) -> (String, SocketAddr) {
+pub(crate) fn registered_id(server: &UdpSocket) -> (String, SocketAddr) {
     let mut buffer = [0; 1500];
     loop {
         let (len, from) = server.recv_from(&mut buffer).unwrap();
@@ -415,7 +421,7 @@ fn an_id_that_is_taken_is_renewed_and_the_confirmed_one_stays() {
         hid_backend: Some(HidBackendName::Recording),
         ..Overrides::default()
     };
-    let settings = settings::resolve(&ParsedFile::default(), |_| None, &flags).unwrap();
+    let settings = settings::resolve(&ParsedFile::default(), &Boards::default(), |_| None, &flags).unwrap();
     let options =
         AgentOptions { settings, password: None, problems: vec![], board_root: dir.path().join("no-board") };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

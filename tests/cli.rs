@@ -11,7 +11,7 @@ use crate::support::hidlog::HidLog;
 use crate::support::is_strict;
 use crate::support::procs::Proc;
 
-fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvmdesk"));
     command.args(args).current_dir(dir).env("HOME", dir).stdin(Stdio::null());
     for (name, _) in kvmdesk::config::settings::ENVIRONMENT {
@@ -20,24 +20,24 @@ fn kvmdesk(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
     kvmdesk(dir, args).output().unwrap()
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().expect("it ended by itself")
 }
 
 /// A demo that listens on a free port, and its address as it prints it.
-fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
+pub(crate) fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
     let state = dir.join("state").display().to_string();
     let mut args = vec!["demo", "--direct", "127.0.0.1:0", "--state-dir", &state];
     args.extend(more);
@@ -48,13 +48,25 @@ fn demo(dir: &Path, more: &[&str]) -> (Proc, SocketAddr) {
 }
 
 #[test]
+fn a_command_whose_reader_leaves_ends_quietly() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("empty.toml"), "").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended =
+        kvmdesk(dir.path(), &["check", "--show", "--config", "empty.toml"]).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.signal(), err(&ended)), (Some(13), String::new()), "SIGPIPE and no panic");
+}
+
+#[test]
 fn help_names_every_command_and_a_wrong_line_is_64() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["--help"]);
     assert_eq!(code(&help), 0);
     let commands = [
-        "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
-        "snapshot", "probe", "bench", "type",
+        "setup", "run", "demo", "check", "gadget", "wake", "id", "password", "unlock", "sessions", "status",
+        "snapshot", "probe", "doctor", "report", "bench", "type",
     ];
     for command in commands {
         assert!(out(&help).contains(&format!("\n  {command} ")), "{}", out(&help));
@@ -77,6 +89,92 @@ fn help_names_every_command_and_a_wrong_line_is_64() {
         assert_eq!(code(&run(dir.path(), wrong)), 64, "{wrong:?}");
     }
     assert_eq!(code(&run(dir.path(), &["demo", "--key", "k"])), 64, "a key without a server");
+}
+
+#[test]
+fn manual_pages_and_completions_name_every_command_and_are_always_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = out(&run(dir.path(), &["--help"]));
+    assert!(!help.contains("manual"), "for packages, not for users: {help}");
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
+        .filter(|word| *word != "help")
+        .collect();
+    assert!(commands.len() >= 14, "{commands:?}");
+    for name in ["one", "two"] {
+        let output = run(dir.path(), &["manual", name]);
+        assert_eq!((code(&output), err(&output)), (0, String::new()));
+    }
+    let files =
+        ["bash-completion/completions/kvmdesk", "zsh/vendor-completions/_kvmdesk"].into_iter().chain([
+            "fish/vendor_completions.d/kvmdesk.fish",
+            "man/man1/kvmdesk.1",
+            "man/man1/kvmdesk-gadget-up.1",
+        ]);
+    for file in files {
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name).join(file)).unwrap();
+        assert_eq!(read("one"), read("two"), "{file}");
+        if !file.contains("gadget-up") {
+            for command in &commands {
+                assert!(read("one").contains(command), "{file}: {command}");
+            }
+        }
+    }
+    for command in &commands {
+        let page =
+            std::fs::read_to_string(dir.path().join(format!("one/man/man1/kvmdesk-{command}.1"))).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(!dir.path().join("one/man/man1/kvmdesk-manual.1").exists());
+    let bash = dir.path().join("one/bash-completion/completions/kvmdesk");
+    assert!(Command::new("bash").arg("-n").arg(bash).status().unwrap().success());
+    std::fs::write(dir.path().join("taken"), "").unwrap();
+    assert_eq!(code(&run(dir.path(), &["manual", "taken"])), 74);
+}
+
+#[test]
+fn the_journal_gets_priorities_and_no_times_and_others_do_not() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.toml"), "[video]\nfps = 3\n").unwrap();
+    let said = |is_journal: bool| {
+        let path = dir.path().join("stderr");
+        let file = std::fs::File::create(&path).unwrap();
+        let meta = file.metadata().unwrap();
+        // As systemd tells a service whose standard error is the journal; else the variable of another stream.
+        let stream = format!("{}:{}", meta.dev(), meta.ino() + u64::from(!is_journal));
+        let mut daemon = kvmdesk(dir.path(), &["demo", "--direct", "127.0.0.1:0", "--state-dir", "state"])
+            .env("JOURNAL_STREAM", &stream)
+            .stdout(Stdio::null())
+            .stderr(file.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let began = Instant::now();
+        while !read().contains("direct access is open") {
+            assert!(began.elapsed() < LONG, "{}", read());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        let failed = kvmdesk(dir.path(), &["check", "--config", "bad.toml"])
+            .env("JOURNAL_STREAM", &stream)
+            .stderr(file)
+            .status()
+            .unwrap();
+        assert_eq!(failed.code(), Some(78));
+        read()
+    };
+    let journal = said(true);
+    let line = |text: &str| journal.lines().find(|l| l.contains(text)).unwrap_or_default().to_owned();
+    assert!(line("direct access is open").starts_with("<6>direct access is open"), "{journal}");
+    assert!(line("unknown key").starts_with("<3>kvmdesk: "), "{journal}");
+    let plain = said(false);
+    assert!(plain.contains(" INFO ") && !plain.contains('<'), "{plain}");
 }
 
 #[test]
@@ -337,6 +435,11 @@ fn probe_tells_what_would_be_used() {
     for key in ["captures", "passed_over", "sound_cards", "encoders", "usb_controllers"] {
         assert!(report[key].is_array(), "{key} in {report:#}");
     }
+    let board = &report["board"];
+    assert!(
+        ["profile", "name", "why"].iter().all(|key| !board[key].as_str().unwrap().is_empty()),
+        "{board:#}"
+    );
     let display = &report["choice"]["displays"][0];
     assert!(display["device"].is_null(), "{display:#}");
     assert!(display["note"].as_str().unwrap().contains("/nonexistent/video0 is not there"), "{display:#}");
@@ -346,8 +449,14 @@ fn probe_tells_what_would_be_used() {
     assert_eq!((&openh264["codec"], &openh264["state"]), (&"H.264".into(), &"good".into()), "{openh264:#}");
     assert_eq!(encoders.iter().filter(|e| e["codec"] == "H.264" && e["is_chosen"] == true).count(), 1);
     let text = out(&run(dir.path(), &args));
-    for part in ["Pictures", "Encoders", "openh264", "would use", "NOTHING: /nonexistent/video0 is not there"]
-    {
+    for part in [
+        "\nBoard: ",
+        "Pictures",
+        "Encoders",
+        "openh264",
+        "would use",
+        "NOTHING: /nonexistent/video0 is not there",
+    ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     std::fs::write(dir.path().join("c.toml"), "[video]\nfps = 3\n").unwrap();

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use kvmdesk::agent::agent::look_at_devices;
+use kvmdesk::config::board::Boards;
 use kvmdesk::config::file::{self, ConfigError};
 use kvmdesk::config::settings::{self, Origin, Overrides, Settings};
+use kvmdesk::media::capture::v4l2::V4l2Settings;
 use kvmdesk::media::pipeline::{MaxSize, SourceSettings};
 use kvmdesk::peer::machine::{AnnouncedPlatform, BadLink};
 use kvmdesk::video::format::{PixelFormat, Resolution};
@@ -13,7 +15,7 @@ use kvmdesk::video::format::{PixelFormat, Resolution};
 fn resolve(text: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<Settings, ConfigError> {
     let parsed = file::parse(Path::new("test.toml"), text.to_owned())?;
     let look = |name: &str| environment.iter().find(|(k, _)| *k == name).map(|(_, v)| (*v).to_owned());
-    settings::resolve(&parsed, look, flags)
+    settings::resolve(&parsed, &Boards::default(), look, flags)
 }
 
 fn toml_files(dir: &str) -> Vec<std::path::PathBuf> {
@@ -30,7 +32,8 @@ fn what_ships_is_valid() {
     files.extend(toml_files("config/examples"));
     for path in files {
         let parsed = file::read(&path).unwrap_or_else(|e| panic!("{e}"));
-        settings::resolve(&parsed, |_| None, &Overrides::default()).unwrap_or_else(|e| panic!("{e}"));
+        settings::resolve(&parsed, &Boards::default(), |_| None, &Overrides::default())
+            .unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
@@ -40,7 +43,9 @@ fn faults_are_told_in_the_sentence_beside_them() {
         let text = fs::read_to_string(&path).unwrap();
         let name = Path::new(path.file_name().unwrap());
         let error = file::parse(name, text)
-            .and_then(|parsed| settings::resolve(&parsed, |_| None, &Overrides::default()))
+            .and_then(|parsed| {
+                settings::resolve(&parsed, &Boards::default(), |_| None, &Overrides::default())
+            })
             .expect_err(&format!("{} is accepted", path.display()));
         let beside = path.with_extension("txt");
         let want =
@@ -71,8 +76,10 @@ fn every_key_is_documented_and_its_documented_value_is_accepted() {
         .collect();
     let table: toml::Table = text.parse().unwrap();
     let mut known = 0;
-    assert!(table.contains_key("state-dir"));
-    for section in keys_of("zzz = 1").into_iter().filter(|key| key != "state-dir") {
+    assert!(table.contains_key("state-dir") && table.contains_key("board"));
+    for section in
+        keys_of("zzz = 1").into_iter().filter(|key| !["state-dir", "board"].contains(&key.as_str()))
+    {
         let is_list = section == "target" || section == "display";
         let head = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };
         let host = if section == "server" { "host = \"a\"\n" } else { "" };
@@ -191,7 +198,7 @@ fn sound_belongs_to_the_first_capture_device_unless_named() {
     if cfg!(feature = "sound") {
         let of = |device| Some(AudioSettings { device });
         assert_eq!(named.unwrap(), of(AudioDevice::Named("hw:1,0".into())));
-        assert_eq!(beside, of(AudioDevice::Beside("/dev/video3".into())));
+        assert_eq!(beside, of(AudioDevice::Beside(V4l2Settings::at("/dev/video3"))));
     } else {
         let error = named.unwrap_err().to_string();
         assert!(
@@ -237,13 +244,16 @@ fn each_display_is_captured_as_its_section_says() {
     let settings = resolve(text, &[], &Overrides::default()).unwrap();
     let [first, second, third] = settings.displays.as_slice() else { panic!("{:?}", settings.displays) };
     let SourceSettings::V4l2(v4l2) = &first.source else { panic!("{first:?}") };
-    assert_eq!((v4l2.device.as_path(), v4l2.edid.is_none()), (Path::new("/dev/video0"), true));
-    assert_eq!((v4l2.formats.as_slice(), first.max_size), (&[][..], MaxSize::Source));
+    let generic = Boards::default().recognised().profile.devices();
+    assert_eq!((&v4l2.devices, first.max_size), (&generic, MaxSize::Source));
     let SourceSettings::V4l2(v4l2) = &second.source else { panic!("{second:?}") };
-    assert_eq!(v4l2.formats, [PixelFormat::Uyvy, PixelFormat::Nv12]);
-    assert_eq!(v4l2.edid.as_ref().unwrap().len(), 256);
+    let [device] = v4l2.devices.as_slice() else { panic!("{v4l2:?}") };
+    assert_eq!(device.formats, [PixelFormat::Uyvy, PixelFormat::Nv12]);
+    assert_eq!(device.edid.as_ref().unwrap().len(), 256);
     assert_eq!((second.max_size, second.max_fps), (MaxSize::Fixed(Resolution::new(800, 600)), 12));
     assert_eq!((&third.source, third.max_size), (&SourceSettings::Pattern, MaxSize::Auto));
+    let auto = resolve("[[display]]\ndevice = \"auto\"\n", &[], &Overrides::default()).unwrap_err();
+    assert!(auto.message.starts_with("a display needs its own device"), "{auto}");
     let shown: Vec<_> = settings.shown.iter().map(|s| (s.key.as_str(), s.origin)).collect();
     assert!(shown.contains(&("display-2.formats", Origin::File)), "{shown:?}");
     assert!(shown.contains(&("display-3.max-fps", Origin::Default)), "{shown:?}");

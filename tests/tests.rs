@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod boards;
 mod ch9329;
 mod cli;
 mod config;
@@ -19,9 +20,12 @@ mod hid_backends;
 mod lab;
 mod layouts;
 mod nat;
+mod operation;
+mod packaging;
 mod pipeline;
 mod rendezvous;
 mod servers;
 mod session;
+mod setup;
 mod slow_line;
 mod support;

@@ -2,9 +2,8 @@
 //! [`Agent::stop`]; whichever way it ends, keys and buttons go up.
 #![allow(clippy::disallowed_methods, reason = "an edge: the gate is told the time")]
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
@@ -19,33 +18,28 @@ use crate::hid::backend;
 use crate::hid::writer::{HidSettings, HidWriter};
 use crate::input::layout::{Layout, UnknownLayout};
 use crate::input::typist::Typist;
-use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{Pipeline, SourceSettings};
-use crate::net::lan::DISCOVERY_PORT;
-use crate::net::listener::HalfOpen;
 use crate::net::stream::Arrival;
 use crate::peer::gate::Gate;
-use crate::peer::machine::AnnouncedPlatform;
 use crate::session::driver::{self, Display};
-use crate::wire::discovery::Pong;
 use crate::wire::id::PeerId;
 
-use super::answers::Answers;
+use super::answers::{Answers, Problems};
 use super::board_card::{BoardCard, TestCards};
 use super::control;
-use super::direct_task::{self, DirectSettings, ListenStatus};
+use super::direct_task::ListenStatus;
+use super::doors::Doors;
 use super::identity::{self, Birth};
-use super::lan_task;
 use super::logbook::Logbook;
 use super::password::{self, PasswordError};
-use super::rendezvous_task::{
-    self, RegistrationCommand, RegistrationEvent, RegistrationSettings, RegistrationStatus,
-};
+use super::reload::{self, Reloader};
+use super::rendezvous_task::RegistrationStatus;
 use super::sessions::Sessions;
 use super::sound::Sound;
 use super::status::Status;
 use super::store::{Store, StoreError, StoreLock};
+use super::vitals::Vitals;
 
 /// Sessions have so long to say good-bye.
 const FAREWELL: Duration = Duration::from_millis(800);
@@ -53,6 +47,8 @@ const FAREWELL: Duration = Duration::from_millis(800);
 const THREADS_END: Duration = Duration::from_millis(500);
 /// Refused connections are told this often at most.
 const REFUSALS_TOLD: Duration = Duration::from_secs(60);
+/// Configurations that were read anew and are not taken over yet.
+const READINGS: usize = 4;
 /// Connections waiting for their session.
 const ARRIVALS: usize = 16;
 
@@ -103,11 +99,13 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Agent {
     answers: Arc<Answers>,
+    reloader: Reloader,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     displays: Vec<Display>,
     pipelines: Vec<Pipeline>,
     sound: Sound,
+    vitals: Vitals,
     _lock: StoreLock,
 }
 
@@ -143,7 +141,7 @@ impl Agent {
             },
         ));
         let (cards, told) = TestCards::new(settings.displays.len());
-        let encoders = Encoders::of_this_machine();
+        let encoders = Encoders::in_order(&settings.encoder_order);
         let pipelines: Vec<_> = settings
             .displays
             .iter()
@@ -165,8 +163,7 @@ impl Agent {
         let logbook = Logbook::open(store.clone());
         // With a real computer among the displays nothing of what is typed on it may be shown or kept.
         let is_card_told = settings.displays.iter().all(|d| d.source == SourceSettings::Pattern);
-        let title = format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name);
-        let board_card = is_card_told.then(|| BoardCard::new(title));
+        let board_card = is_card_told.then(|| BoardCard::new(card_title(&settings)));
         let sessions = Arc::new(
             Sessions::new(gate, settings.sharing, logbook, board_card, cards).map_err(StartError::Thread)?,
         );
@@ -175,53 +172,37 @@ impl Agent {
         let control =
             control::bind(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
         let (stop, stopped) = watch::channel(false);
-        let registration =
-            settings.server.as_ref().map(|s| watch::channel(RegistrationStatus::starting(&s.host)));
-        let direct = settings.direct.map(|d| watch::channel(ListenStatus::starting(d.listen)));
-        let lan_address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DISCOVERY_PORT));
-        let lan = settings.is_lan_discovery_on.then(|| watch::channel(ListenStatus::starting(lan_address)));
         let answers = Arc::new(Answers {
             started: Instant::now(),
             identity: identity.clone().into(),
-            problems: problems.into(),
+            problems: Problems { told: problems, refusal: String::new() }.into(),
+            identity_problem: Mutex::default(),
             sessions: Arc::clone(&sessions),
             displays: pipelines.iter().map(Pipeline::handle).collect(),
             audio: sound.handle(),
             health: hid.health(),
             leds: hid.leds(),
             shell: hid.open_session(),
-            typist: Typist::new(layout, settings.target.unicode_entry),
-            registration: registration.as_ref().map(|(_, r)| r.clone()),
-            direct: direct.as_ref().map(|(_, r)| r.clone()),
-            lan: lan.as_ref().map(|(_, r)| r.clone()),
+            typist: Typist::new(layout, settings.target.unicode_entry).into(),
+            ways: Mutex::default(),
             store,
-            settings,
+            settings: RwLock::new(Arc::new(settings)),
         });
 
         let mut tasks = JoinSet::new();
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
-        let half_open = HalfOpen::default();
-        let pong = watch::channel(pong_of(&answers)).0;
-        if let (Some(direct), Some((status, _))) = (answers.settings.direct, direct) {
-            let settings = DirectSettings { address: direct.listen, half_open: half_open.clone() };
-            tasks.spawn(direct_task::run(settings, arrivals.clone(), status, stopped.clone()));
-        }
-        if let Some((status, _)) = lan {
-            tasks.spawn(lan_task::run(lan_address, pong.subscribe(), status, stopped.clone()));
-        }
-        if let (Some(server), Some((status, _))) = (&answers.settings.server, registration) {
-            let is_confirmed = identity.registered_with == Some(server.host.to_string());
-            let public_key = identity.key_pair().public_key();
-            let client = server.client(identity.id.clone(), identity.uuid, public_key, is_confirmed);
-            let settings = RegistrationSettings { client, half_open };
-            let (events, heard) = mpsc::unbounded_channel();
-            let (commands, ordered) = mpsc::channel(8);
-            sessions.set_registration(commands.clone());
-            let registration =
-                rendezvous_task::run(settings, arrivals.clone(), status, events, ordered, stopped.clone());
-            tasks.spawn(registration);
-            tasks.spawn(obey_registration(Arc::clone(&answers), heard, commands, pong, stopped.clone()));
-        }
+        let mut doors = Doors::new(Arc::clone(&answers), arrivals);
+        doors.open_all();
+        let vitals = Vitals {
+            displays: pipelines.iter().map(Pipeline::handle).collect(),
+            hands: hid.open_session(),
+            health: hid.health(),
+            registration: sessions.registration(),
+            listeners: answers.ways().listeners(),
+        };
+        let (reloader, readings) = mpsc::channel(READINGS);
+        let shown = displays.clone();
+        tasks.spawn(reload::run(Arc::clone(&answers), doors, shown, readings, stopped.clone()));
         let serving = control::serve(control, Arc::clone(&answers) as Arc<dyn control::ControlHost>);
         let mut control_stopped = stopped.clone();
         tasks.spawn(async move {
@@ -232,19 +213,18 @@ impl Agent {
         });
         tasks.spawn(receive(Arc::clone(&answers), displays.clone(), arrived, stopped));
         drop(hid);
-        Ok(Self { answers, stop, tasks, displays, pipelines, sound, _lock: lock })
+        let reloader = Reloader(reloader);
+        Ok(Self { answers, reloader, stop, tasks, displays, pipelines, sound, vitals, _lock: lock })
     }
 
-    /// Ends when a part of it ended that nobody told to, because of a fault in the program; the log says which.
-    pub async fn broken(&self) {
-        let mut ends = JoinSet::new();
-        for display in &self.displays {
-            let mut state = display.video.state();
-            ends.spawn(async move { while state.changed().await.is_ok() {} });
-        }
-        if ends.join_next().await.is_none() {
-            std::future::pending::<()>().await;
-        }
+    /// Where a configuration that was read anew goes.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// Its parts, to ask whether they work.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// The ID to dial.
@@ -259,12 +239,12 @@ impl Agent {
 
     /// The direct listener's state, if there is one.
     pub fn direct(&self) -> Option<watch::Receiver<ListenStatus>> {
-        self.answers.direct.clone()
+        self.answers.ways().direct.clone()
     }
 
     /// The registration's state, if there is one.
     pub fn registration(&self) -> Option<watch::Receiver<RegistrationStatus>> {
-        self.answers.registration.clone()
+        self.answers.ways().registration.clone()
     }
 
     /// A snapshot.
@@ -274,7 +254,8 @@ impl Agent {
 
     /// Ends everything in less than two seconds: sessions say good-bye, keys and buttons go up, log-ins are written.
     pub async fn stop(self) {
-        let Self { answers, stop, mut tasks, displays, pipelines, sound, _lock } = self;
+        let Self { answers, reloader: _, stop, mut tasks, displays, pipelines, sound, vitals: _, _lock } =
+            self;
         stop.send_replace(true);
         let all_ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {
@@ -325,21 +306,6 @@ fn load_identity(
     Ok(identity)
 }
 
-fn pong_of(answers: &Answers) -> Pong {
-    Pong {
-        id: answers.id().as_str().to_owned(),
-        mac: String::new(),
-        hostname: answers.settings.target.name.clone(),
-        username: "kvmdesk".to_owned(),
-        platform: match answers.settings.announce {
-            AnnouncedPlatform::Windows => "Windows",
-            AnnouncedPlatform::Linux => "Linux",
-            AnnouncedPlatform::MacOs => "Mac OS",
-        }
-        .to_owned(),
-    }
-}
-
 /// Gives every arrival its session, until the stop; then waits for the sessions to end.
 async fn receive(
     answers: Arc<Answers>,
@@ -370,7 +336,7 @@ async fn receive(
                 tracing::debug!(session, controller = %arrival.controller, "a controller connected");
                 let settings = {
                     let identity = answers.identity();
-                    answers.settings.peer(identity.id.clone(), identity.key_pair(), identity.salt.clone())
+                    answers.settings().peer(identity.id.clone(), identity.key_pair(), identity.salt.clone())
                 };
                 let (host, displays) = (Arc::clone(&answers.sessions) as _, displays.clone());
                 let shutdown = stopped.clone();
@@ -386,7 +352,12 @@ async fn receive(
     }
 }
 
-async fn until_true(stopped: &mut watch::Receiver<bool>) {
+/// The first line of the test card.
+pub(super) fn card_title(settings: &Settings) -> String {
+    format!("kvmdesk {}: {}", env!("CARGO_PKG_VERSION"), settings.target.name)
+}
+
+pub(super) async fn until_true(stopped: &mut watch::Receiver<bool>) {
     // An error means that the agent is gone, which is a stop too.
     let _ = stopped.wait_for(|s| *s).await;
 }
@@ -399,73 +370,17 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Stores what the registration learns.
-async fn obey_registration(
-    answers: Arc<Answers>,
-    mut events: mpsc::UnboundedReceiver<RegistrationEvent>,
-    commands: mpsc::Sender<RegistrationCommand>,
-    pong: watch::Sender<Pong>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let server = answers.settings.server.as_ref().map(|s| s.host.to_string());
-    loop {
-        let event = tokio::select! {
-            () = until_true(&mut stopped) => return,
-            event = events.recv() => event,
-        };
-        let mut changed = answers.identity().clone();
-        match event {
-            None => return,
-            Some(RegistrationEvent::KeyConfirmed) => {
-                if changed.registered_with == server {
-                    continue;
-                }
-                changed.registered_with.clone_from(&server);
-            }
-            Some(RegistrationEvent::NewIdWanted) => {
-                changed.id = PeerId::from_random(Seed::from_system().next_u64());
-                changed.registered_with = None;
-            }
-            Some(RegistrationEvent::Conflict) => {
-                let text = format!(
-                    "The ID server says that the ID {} belongs to another device. It is kept; if this device was \
-                     cloned, give one of the two a new ID with `kvmdesk id --reset`.",
-                    changed.id
-                );
-                // The state of the registration says it as long as it is so.
-                tracing::error!("{text}");
-                continue;
-            }
-        }
-        if let Err(error) = identity::save(&answers.store, &changed) {
-            let text = format!("The identity could not be stored: {error}");
-            tracing::error!("{text}");
-            answers.add_problem(text);
-            continue;
-        }
-        let is_new_id = changed.id != answers.id();
-        let id = changed.id.clone();
-        *answers.identity() = changed;
-        if is_new_id {
-            tracing::warn!(%id, "the ID belonged to another device: this device has a new one");
-            pong.send_replace(pong_of(&answers));
-            if commands.send(RegistrationCommand::SetId(id)).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
 /// What needs no configuration to know: whether a device of these settings can be opened, as sentences for `check`.
 pub fn look_at_devices(settings: &Settings) -> Vec<String> {
     let mut faults = vec![];
     let mut devices: Vec<(String, PathBuf)> = vec![];
     for (n, display) in settings.displays.iter().enumerate() {
-        let SourceSettings::V4l2(V4l2Settings { device, .. }) = &display.source else { continue };
+        let SourceSettings::V4l2(capture) = &display.source else { continue };
         let key = if n == 0 { "video.device".to_owned() } else { format!("display-{}.device", n + 1) };
         // Links of several names can lead to one device.
-        let Ok(real) = device.canonicalize() else {
-            faults.push(format!("{key}: {} is not there now", device.display()));
+        let found = capture.present().find_map(|(node, _)| Some((node.canonicalize().ok()?, node)));
+        let Some((real, device)) = found else {
+            faults.push(format!("{key}: {capture} is not there now"));
             continue;
         };
         if let Some((other, _)) = devices.iter().find(|(_, known)| *known == real) {

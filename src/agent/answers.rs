@@ -1,7 +1,7 @@
 //! Answers the control socket's requests from the running parts of one target.
 #![allow(clippy::disallowed_methods, reason = "an edge: up-time is measured here")]
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -16,23 +16,36 @@ use crate::media::pipeline::VideoHandle;
 use crate::wire::id::PeerId;
 
 use super::control::{Answer, ControlHost, Picture, PictureFuture, Request};
-use super::direct_task::ListenStatus;
+use super::doors::Ways;
 use super::identity::Identity;
 use super::measured::{audio_status, video_status};
 use super::password;
-use super::rendezvous_task::{RegistrationState, RegistrationStatus};
+use super::rendezvous_task::RegistrationState;
 use super::sessions::Sessions;
-use super::status::{DirectStatus, HidStatus, RecoveryStatus, ServerStatus, Status, TargetStatus};
+use super::status::{
+    DirectStatus, HidStatus, MetricsStatus, RecoveryStatus, ServerStatus, Status, TargetStatus,
+};
 use super::store::Store;
+
+/// Sentences of the configuration that `status` shows.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    /// About the one that holds.
+    pub(super) told: Vec<String>,
+    /// About one that was not taken over; empty if none was refused since.
+    pub(super) refusal: String,
+}
 
 /// What the running parts tell.
 #[derive(Debug)]
 pub struct Answers {
-    pub(super) settings: Settings,
+    /// What holds now.
+    pub(super) settings: RwLock<Arc<Settings>>,
     pub(super) store: Store,
     pub(super) started: Instant,
     pub(super) identity: Mutex<Identity>,
-    pub(super) problems: Mutex<Vec<String>>,
+    pub(super) problems: Mutex<Problems>,
+    pub(super) identity_problem: Mutex<String>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) displays: Vec<VideoHandle>,
     pub(super) audio: Option<AudioHandle>,
@@ -40,10 +53,8 @@ pub struct Answers {
     pub(super) leds: watch::Receiver<LedState>,
     /// What `kvmdesk type` types with.
     pub(super) shell: HidHandle,
-    pub(super) typist: Typist,
-    pub(super) registration: Option<watch::Receiver<RegistrationStatus>>,
-    pub(super) direct: Option<watch::Receiver<ListenStatus>>,
-    pub(super) lan: Option<watch::Receiver<ListenStatus>>,
+    pub(super) typist: Mutex<Typist>,
+    pub(super) ways: Mutex<Ways>,
 }
 
 impl Answers {
@@ -56,22 +67,45 @@ impl Answers {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a sentence that `status` shows until the end.
-    pub(super) fn add_problem(&self, text: String) {
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        if !problems.contains(&text) {
-            problems.push(text);
-        }
+    /// What holds now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_settings(&self, settings: Arc<Settings>) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    pub(super) fn set_typist(&self, typist: Typist) {
+        *self.typist.lock().unwrap_or_else(PoisonError::into_inner) = typist;
+    }
+
+    pub(super) fn problems(&self) -> MutexGuard<'_, Problems> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ways(&self) -> MutexGuard<'_, Ways> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what is wrong with storing the identity, empty if nothing is; whether that is news.
+    pub(super) fn set_identity_problem(&self, text: &str) -> bool {
+        let mut problem = self.identity_problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *problem != text;
+        text.clone_into(&mut problem);
+        is_new
     }
 
     /// The snapshot.
     pub fn status(&self) -> Status {
+        let settings = self.settings();
         let displays: Vec<_> =
-            self.settings.displays.iter().zip(&self.displays).map(|(s, h)| video_status(s, h)).collect();
+            settings.displays.iter().zip(&self.displays).map(|(s, h)| video_status(s, h)).collect();
         let audio = self.audio.as_ref().map(|audio| audio_status(audio.report()));
         let health = self.health.borrow().clone();
         let leds = *self.leds.borrow();
-        let server = self.registration.as_ref().map(|r| {
+        let ways = self.ways();
+        let server = ways.registration.as_ref().map(|r| {
             let r = r.borrow();
             ServerStatus {
                 host: r.server.clone(),
@@ -80,31 +114,38 @@ impl Answers {
                 state: r.message.clone(),
             }
         });
-        let direct = self.direct.as_ref().map(|d| {
+        let direct = ways.direct.as_ref().map(|d| {
             let d = d.borrow();
             DirectStatus {
                 listen: d.address.to_string(),
                 is_open: d.is_open,
-                is_plaintext_allowed: self.settings.direct.is_some_and(|d| d.is_plaintext_allowed),
+                is_plaintext_allowed: settings.direct.is_some_and(|d| d.is_plaintext_allowed),
             }
         });
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let metrics = ways.metrics.as_ref().map(|m| m.borrow().clone());
+        let mut problems = {
+            let Problems { told, refusal } = &*self.problems();
+            let refusal = Some(refusal.clone()).filter(|refusal| !refusal.is_empty());
+            refusal.into_iter().chain(told.iter().cloned()).collect::<Vec<_>>()
+        };
         problems.extend(server.iter().filter(|s| !s.is_online).map(|s| s.state.clone()));
-        for listener in self.direct.iter().chain(&self.lan) {
+        for listener in ways.direct.iter().chain(&ways.lan) {
             let listener = listener.borrow();
             if !listener.is_open {
                 problems.push(listener.message.clone());
             }
         }
+        problems.extend(metrics.iter().filter(|m| !m.is_open).map(|m| m.message.clone()));
         for (n, notice) in displays.iter().map(|d| &d.notice).enumerate().filter(|(_, n)| !n.is_empty()) {
             let which = if displays.len() > 1 { format!("Display {}: ", n + 1) } else { String::new() };
             problems.push(which + notice);
         }
         // A board without a sound card is none to look at; a device that is named and not there is.
-        let is_named =
-            self.settings.audio.as_ref().is_some_and(|a| matches!(a.device, AudioDevice::Named(_)));
+        let is_named = settings.audio.as_ref().is_some_and(|a| matches!(a.device, AudioDevice::Named(_)));
         let no_sound = audio.as_ref().filter(|_| is_named).map(|a| a.notice.clone());
-        let spoken = [health.notice.clone(), self.sessions.log_problem(), no_sound.unwrap_or_default()];
+        let identity = self.identity_problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let spoken =
+            [health.notice.clone(), identity, self.sessions.log_problem(), no_sound.unwrap_or_default()];
         problems.extend(spoken.into_iter().filter(|text| !text.is_empty()));
         let lit = [
             ("num-lock", leds.is_num_lock),
@@ -115,20 +156,21 @@ impl Answers {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             problems,
+            metrics: metrics.map(|m| MetricsStatus { listen: m.address.to_string(), is_open: m.is_open }),
             target: TargetStatus {
-                name: self.settings.target.name.clone(),
+                name: settings.target.name.clone(),
                 id: self.id().as_str().to_owned(),
                 password: if self.sessions.one_time().borrow().is_some() { "one-time" } else { "permanent" }
                     .to_owned(),
                 suspects: self.sessions.suspects(),
                 server,
                 direct,
-                is_lan_discovery_on: self.lan.is_some(),
+                is_lan_discovery_on: ways.lan.is_some(),
                 video: displays.first().cloned().unwrap_or_default(),
                 displays,
                 audio,
                 hid: HidStatus {
-                    backend: match &self.settings.hid {
+                    backend: match &settings.hid {
                         HidChoice::Gadget { spec, .. } => format!("gadget {}", spec.name),
                         HidChoice::Ch9329(settings) => format!("ch9329 on {}", settings.device.display()),
                         HidChoice::Uinput => "uinput".to_owned(),
@@ -138,6 +180,7 @@ impl Answers {
                     notice: health.notice,
                     reports_written: health.reports_written,
                     events_discarded: health.events_discarded,
+                    characters_not_typed: health.characters_not_typed,
                     leds: lit
                         .iter()
                         .filter(|(_, is_lit)| *is_lit)
@@ -161,7 +204,8 @@ impl Answers {
         if !health.is_connected && !text.is_empty() {
             return Answer::Failed { text: health.notice.clone() };
         }
-        let left_out = text.chars().filter(|c| self.typist.chords(*c, false).is_none()).collect();
+        let typist = self.typist.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let left_out = text.chars().filter(|c| typist.chords(*c, false).is_none()).collect();
         if !text.is_empty() && self.shell.send(InputEvent::Text(text)).is_err() {
             return Answer::Failed {
                 text: "The keyboard queue is full: the computer does not take input.".to_owned(),
@@ -173,7 +217,7 @@ impl Answers {
 
     /// Asks for the computer to be woken.
     fn wake(&self) -> Answer {
-        if !matches!(&self.settings.hid, HidChoice::Gadget { spec, .. } if spec.can_wake) {
+        if !matches!(&self.settings().hid, HidChoice::Gadget { spec, .. } if spec.can_wake) {
             let text = "The computer is not woken by USB: set gadget.wake to \"command\" or \"input\", run `kvmdesk \
                         gadget up` as root, and start kvmdesk anew.";
             return Answer::Failed { text: text.to_owned() };

@@ -30,6 +30,11 @@ impl BoardCard {
         Self { title, ..Self::default() }
     }
 
+    /// Another first line.
+    pub fn set_title(&mut self, title: String) {
+        self.title = title;
+    }
+
     /// The controllers that are logged in now.
     pub fn set_controllers(&mut self, controllers: Vec<String>) {
         if controllers.is_empty() {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::media::audio::AudioReport;
-use crate::media::capture::v4l2::V4l2Settings;
 use crate::media::capture::{PassedOver, SourceReport};
 use crate::media::histogram::Percentiles;
 use crate::media::pipeline::{LaneStats, SourceSettings, VideoHandle, VideoSettings};
@@ -26,7 +25,10 @@ pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> Vi
     VideoStatus {
         source: match &settings.source {
             SourceSettings::Pattern => "pattern".to_owned(),
-            SourceSettings::V4l2(V4l2Settings { device, .. }) => device.display().to_string(),
+            SourceSettings::V4l2(capture) => match capture.present().next() {
+                Some((node, _)) => node.display().to_string(),
+                None => capture.to_string(),
+            },
         },
         signal: state.signal.word().to_owned(),
         notice,

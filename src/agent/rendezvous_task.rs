@@ -43,12 +43,14 @@ pub struct RegistrationSettings {
 }
 
 /// What the agent tells a running registration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum RegistrationCommand {
     /// A controller behaved as if the server had a wrong key for us (`SessionHost::key_not_confirmed`).
     KeyNotConfirmed,
     /// The ID to register from now on, stored already; the answer to [`RegistrationEvent::NewIdWanted`].
     SetId(PeerId),
+    /// Whether it still works: it answers at once.
+    Ping(oneshot::Sender<()>),
 }
 
 /// What a running registration tells the agent.
@@ -250,6 +252,11 @@ impl Task {
             RegistrationCommand::SetId(id) => {
                 self.id = id.clone();
                 Input::SetId(id)
+            }
+            RegistrationCommand::Ping(answer) => {
+                // Whoever asked may have lost patience.
+                let _ = answer.send(());
+                return;
             }
         };
         self.machine.handle_input(input, Instant::now());

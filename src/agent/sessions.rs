@@ -88,7 +88,7 @@ pub struct Sessions {
     notes: Mutex<Option<std_mpsc::Sender<Note>>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     log_problem: watch::Sender<String>,
-    registration: Mutex<Option<mpsc::Sender<RegistrationCommand>>>,
+    registration: watch::Sender<Option<mpsc::Sender<RegistrationCommand>>>,
 }
 
 impl Sessions {
@@ -138,13 +138,18 @@ impl Sessions {
             notes: Mutex::new(Some(notes)),
             writer: Mutex::new(Some(writer)),
             log_problem,
-            registration: Mutex::new(None),
+            registration: watch::channel(None).0,
         })
     }
 
-    /// Where to say that the server's copy of our key may be wrong.
-    pub fn set_registration(&self, commands: mpsc::Sender<RegistrationCommand>) {
-        *lock(&self.registration) = Some(commands);
+    /// Where to say that the server's copy of our key may be wrong; nowhere without a server.
+    pub fn set_registration(&self, commands: Option<mpsc::Sender<RegistrationCommand>>) {
+        self.registration.send_replace(commands);
+    }
+
+    /// Where commands of the registration go now, if there is a server.
+    pub fn registration(&self) -> watch::Receiver<Option<mpsc::Sender<RegistrationCommand>>> {
+        self.registration.subscribe()
     }
 
     /// A number for a new connection, or `None` if there are too many, in all or from its address.
@@ -189,6 +194,21 @@ impl Sessions {
         }
         self.publish_one_time(&inner);
         leaving.len()
+    }
+
+    /// How keyboard and pointer are shared from now on; every session is told how it stands.
+    pub fn set_sharing(&self, sharing: Sharing) {
+        let mut inner = lock(&self.inner);
+        inner.arbiter.set_sharing(sharing);
+        inner.tell_holds();
+    }
+
+    /// The first line of the test card.
+    pub fn set_card_title(&self, title: String) {
+        if let Some(board) = &mut lock(&self.inner).card {
+            board.set_title(title);
+            self.cards.show(&board.to_card());
+        }
     }
 
     /// Ends one session; whether there was such a controller.
@@ -267,6 +287,10 @@ impl Inner {
     fn claim(&mut self, session: u64, claim: Claim) {
         let guest = self.seats.get(&session).and_then(|seat| seat.guest.as_ref());
         self.arbiter.claim(session, &guest.map(Guest::name).unwrap_or_default(), claim);
+        self.tell_holds();
+    }
+
+    fn tell_holds(&self) {
         for (session, seat) in &self.seats {
             let Some(hold) = seat.guest.as_ref().and_then(|guest| guest.hold.as_ref()) else { continue };
             let now = self.arbiter.hold_of(*session);
@@ -354,7 +378,7 @@ impl SessionHost for Sessions {
     }
 
     fn key_not_confirmed(&self) {
-        if let Some(commands) = lock(&self.registration).as_ref() {
+        if let Some(commands) = self.registration.borrow().as_ref() {
             // A full queue holds the same wish already.
             let _ = commands.try_send(RegistrationCommand::KeyNotConfirmed);
         }

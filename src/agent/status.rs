@@ -11,8 +11,20 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// What the admin should look at; empty when all is well.
     pub problems: Vec<String>,
+    /// The metrics; `None` if they are not served.
+    #[serde(default)]
+    pub metrics: Option<MetricsStatus>,
     /// The target, one in this release.
     pub target: TargetStatus,
+}
+
+/// The metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsStatus {
+    /// `ADDRESS:PORT`, or the path of a Unix socket.
+    pub listen: String,
+    /// Whether they are served now.
+    pub is_open: bool,
 }
 
 /// One target.
@@ -216,6 +228,9 @@ pub struct HidStatus {
     pub reports_written: u64,
     /// Events thrown away because the computer was gone.
     pub events_discarded: u64,
+    /// Characters of texts left out because nothing types them on the computer.
+    #[serde(default)]
+    pub characters_not_typed: u64,
     /// Lock LEDs that are lit, by name.
     pub leds: Vec<String>,
     /// What was done while the computer took nothing.

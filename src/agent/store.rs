@@ -196,6 +196,34 @@ impl Store {
 /// # Errors
 /// [`StoreError`]; the file is then as it was before.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    write_with(path, bytes, |file| {
+        if let Some(dir) = path.parent() {
+            give_to_owner_of(dir, file);
+        }
+        Ok(())
+    })
+}
+
+/// The same for a file that is not the daemon's alone: it gets owner and mode of `like`, and may be read by everybody if
+/// there is no such file.
+///
+/// # Errors
+/// [`StoreError`]; the file is then as it was before.
+pub fn write_shared(path: &Path, like: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let before = fs::metadata(like).ok();
+    write_with(path, bytes, |file| {
+        let mode = before.as_ref().map_or(0o644, |before| before.mode() & 0o7777);
+        if let Some(before) = &before {
+            // Not possible on a boot partition, nor needed there; as another user the group at least may be kept.
+            if std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid())).is_err() {
+                let _ = std::os::unix::fs::fchown(file, None, Some(before.gid()));
+            }
+        }
+        file.set_permissions(fs::Permissions::from_mode(mode))
+    })
+}
+
+fn write_with(path: &Path, bytes: &[u8], settle: impl Fn(&File) -> io::Result<()>) -> Result<(), StoreError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let fresh = path.with_file_name(name);
@@ -203,10 +231,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let _ = fs::remove_file(&fresh);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         file.write_all(bytes)?;
+        settle(&file)?;
         file.sync_all()?;
-        if let Some(dir) = path.parent() {
-            give_to_owner_of(dir, &file);
-        }
         fs::rename(&fresh, path)?;
         sync_dir_of(path)
     })();

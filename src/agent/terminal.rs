@@ -1,5 +1,5 @@
-//! Asks for a secret on the terminal, with the echo off while it is typed (termios(3)).
-#![allow(unsafe_code, reason = "tcgetattr and tcsetattr")]
+//! Asks for a secret on the terminal, with the echo off while it is typed (termios(3)), and knows how wide the terminal is.
+#![allow(unsafe_code, reason = "tcgetattr, tcsetattr and one ioctl")]
 
 use std::io::{self, BufRead as _, Write as _};
 use std::mem::MaybeUninit;
@@ -49,4 +49,17 @@ pub fn ask_hidden(prompt: &str) -> io::Result<String> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(line)
+}
+
+/// Characters in a line of the terminal on standard output; `None` if it is none, or does not say (a serial line).
+pub fn columns() -> Option<usize> {
+    let mut size = MaybeUninit::<libc::winsize>::zeroed();
+    // SAFETY: TIOCGWINSZ fills the structure when it returns 0; all bit patterns are valid.
+    let size = unsafe {
+        if libc::ioctl(io::stdout().as_raw_fd(), libc::TIOCGWINSZ, size.as_mut_ptr()) != 0 {
+            return None;
+        }
+        size.assume_init()
+    };
+    (size.ws_col > 0).then_some(size.ws_col.into())
 }

@@ -75,6 +75,8 @@ impl From<LevelArg> for LogLevel {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Set server, password and the computer's name and keyboard, and show the ID
+    Setup(Setup),
     /// Run the daemon with a configuration
     Run(Run),
     /// Run without hardware, root or configuration: a moving test card, keys that go nowhere
@@ -97,19 +99,78 @@ pub enum Command {
     Snapshot(Snapshot),
     /// Look at the devices and encoders of this machine, and say what would be used
     Probe(Probe),
+    /// Look whether this board can serve a computer now, and what to do where it cannot
+    Doctor(Doctor),
+    /// Write what somebody who helps needs to know to a text file, without passwords and keys
+    Report(Report),
     /// Measure what the picture costs on this machine, beside a reference
     Bench(Bench),
     /// Type a text on the computer
     Type(Type),
     /// Wake the computer by USB; gadget.wake has to be "command" or "input"
     Wake,
+    /// Write manual pages and completions, for packages
+    #[command(hide = true)]
+    Manual(Manual),
+}
+
+/// `kvmdesk setup`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "What is not given stays as it is in the configuration, whose comments are kept; the file from before is \
+                        kept beside it, with `.bak` behind its name. A wrong value changes nothing. With \
+                        --non-interactive the answer is JSON without secrets.\n\nExamples:\n  sudo kvmdesk setup\n  \
+                        sudo kvmdesk setup --non-interactive --server rustdesk.example.org --key OeVu…qmBw= \\\n    \
+                        --password-file /run/secrets/kvmdesk --name office --target-os windows --layout de"
+)]
+pub struct Setup {
+    /// Ask nothing: take what is given here
+    #[arg(long)]
+    pub non_interactive: bool,
+    /// The ID server; key and relay of another server are forgotten
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// The ID server's public key
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// The relay, if it is not where the ID server says
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub relay: Option<String>,
+    /// Server, key and relay as the RustDesk app exports them
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["server", "key", "relay"])]
+    pub server_config: Option<String>,
+    /// Take the password from this file; /dev/stdin is standard input
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The computer's name in the app
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the computer runs
+    #[arg(long, value_name = "OS")]
+    pub target_os: Option<OsArg>,
+    /// The keyboard layout set on the computer, for instance us, gb or de
+    #[arg(long, value_name = "LAYOUT")]
+    pub layout: Option<String>,
+}
+
+/// Values of `--target-os`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OsArg {
+    /// Windows
+    Windows,
+    /// Linux
+    Linux,
+    /// macOS
+    Macos,
 }
 
 /// `kvmdesk run`
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "A configuration that is wrong does not stop a board that worked: the last good copy is used, \
-                        and said so.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
+                        and said so.\n\nSIGHUP (`systemctl reload kvmdesk`) reads the configuration anew: what can change \
+                        while sessions go on does, the log and `kvmdesk status` name what holds only after a restart, and \
+                        a wrong file changes nothing.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
 )]
 pub struct Run {}
 
@@ -223,10 +284,15 @@ pub struct Sessions {
 
 /// `kvmdesk status`
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  kvmdesk status\n  kvmdesk status --watch\n  \
+                        kvmdesk status --json | jq .target.hid")]
 pub struct Status {
     /// For programs
     #[arg(long)]
     pub json: bool,
+    /// Show it anew every second: in place on a terminal, block after block elsewhere; Ctrl+C ends it
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
 }
 
 /// `kvmdesk snapshot`
@@ -254,6 +320,34 @@ pub struct Probe {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// `kvmdesk doctor`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Each line is ok, warn or fail, with what helps behind `->`. Nothing is changed; a running daemon is \
+                        asked about what it has open. As root it sees most. Takes some seconds.\n\nExit codes: 0 well, also \
+                        with warnings, 69 if something failed.\n\nExamples:\n  sudo kvmdesk doctor\n  \
+                        kvmdesk doctor --json | jq '.checks[] | select(.verdict != \"ok\")'"
+)]
+pub struct Doctor {
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `kvmdesk report`
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "One text file that can be read and pasted: system, doctor, status, probe, settings, configuration \
+                        file, USB gadget, device nodes, kernel log and journal, as far as they may be read; as root that is \
+                        all. Passwords and keys are left out. It does name this device's ID, its server and controllers. \
+                        Takes some seconds.\n\nExamples:\n  sudo kvmdesk report\n  sudo kvmdesk report - | less"
+)]
+pub struct Report {
+    /// Where it goes; `-` is standard output
+    #[arg(value_name = "FILE", default_value = "kvmdesk-report.txt")]
+    pub file: PathBuf,
 }
 
 /// `kvmdesk bench`
@@ -291,4 +385,12 @@ pub struct Type {
     /// The text, as it is; without it, standard input is typed
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
+}
+
+/// `kvmdesk manual`
+#[derive(Debug, ClapArgs)]
+pub struct Manual {
+    /// Directory that stands for /usr/share; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }

@@ -43,7 +43,7 @@ pub(super) fn run(place: &Place, demo: &Demo) -> Result<(), Failure> {
     flags.video_source = Some(VideoSource::Pattern);
     flags.hid_backend = Some(HidBackendName::Recording);
     flags.hid_log.clone_from(&demo.hid_log);
-    let settings = settings::resolve(&ParsedFile::default(), log_level, &flags)?;
+    let settings = settings::resolve(&ParsedFile::default(), &place::boards(), log_level, &flags)?;
     logging::start(settings.log_level);
     let has_password = password.is_some();
     let problems = vec![];

@@ -5,16 +5,21 @@ pub mod args;
 mod bench;
 mod check;
 mod demo;
+mod doctor;
 mod gadget;
 mod heap;
 mod id;
 mod logging;
+mod manual;
 mod password;
+mod pipe;
 mod place;
 mod probe;
+mod report;
 mod run;
 mod serve;
 mod sessions;
+mod setup;
 mod snapshot;
 mod status;
 mod type_text;
@@ -132,7 +137,11 @@ pub fn main() -> ExitCode {
             return if is_answer { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
         }
     };
+    if !matches!(args.command, Command::Run(_) | Command::Demo(_)) {
+        pipe::end_with_its_reader();
+    }
     let result = match args.command {
+        Command::Setup(setup) => setup::run(&args.place, &setup),
         Command::Run(run) => run::run(&args.place, &run),
         Command::Demo(demo) => demo::run(&args.place, &demo),
         Command::Check(check) => check::run(&args.place, &check),
@@ -144,14 +153,17 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status::run(&args.place, &status),
         Command::Snapshot(snapshot) => snapshot::run(&args.place, &snapshot),
         Command::Probe(probe) => probe::run(&args.place, &probe),
+        Command::Doctor(doctor) => doctor::run(&args.place, &doctor),
+        Command::Report(report) => report::run(&args.place, &report),
         Command::Bench(bench) => bench::run(&bench),
         Command::Type(text) => type_text::run(&args.place, &text),
         Command::Wake => wake::run(&args.place),
+        Command::Manual(manual) => manual::run(&manual),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kvmdesk: {}", failure.text);
+            logging::say_failure(&failure.text);
             ExitCode::from(failure.code)
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::agent::store::Store;
+use crate::config::board::Boards;
 use crate::config::file::{self, ParsedFile};
 use crate::config::settings::{self, DEFAULT_CONFIG, Overrides, Settings};
 
@@ -31,13 +32,18 @@ pub(super) fn config_path(place: &Place) -> Option<PathBuf> {
     })
 }
 
+/// The boards' profiles, and this machine.
+pub(super) fn boards() -> Boards {
+    Boards::look(Path::new("/"))
+}
+
 /// Reads and resolves the configuration; without a file, the defaults hold.
 pub(super) fn settings(place: &Place) -> Result<Settings, Failure> {
     let parsed = match config_path(place) {
         Some(path) => file::read(&path)?,
         None => ParsedFile::default(),
     };
-    Ok(settings::resolve(&parsed, environment, &overrides(place))?)
+    Ok(settings::resolve(&parsed, &boards(), environment, &overrides(place))?)
 }
 
 /// The state directory, named by flag, environment, file or default, strongest first.

@@ -1,6 +1,6 @@
 //! `kvmdesk probe`: what this machine has, and what would be used of it and why. Only looks.
 
-mod text;
+pub(super) mod text;
 
 use std::path::{Path, PathBuf};
 
@@ -25,82 +25,92 @@ use super::{Failure, IO, place};
 
 /// Everything that was found. Its JSON is for programs: keys stay, more may come.
 #[derive(Debug, Serialize)]
-struct Report {
-    version: &'static str,
-    build: Build,
+pub(super) struct Report {
+    pub(super) version: &'static str,
+    pub(super) build: Build,
+    pub(super) board: BoardLine,
     /// Why the configuration could not be used; the defaults are shown then.
-    config_problem: Option<String>,
-    captures: Vec<CaptureDevice>,
-    passed_over: Vec<PassedOver>,
-    sound_cards: Vec<SoundCard>,
-    encoders: Vec<EncoderLine>,
-    usb_controllers: Vec<UsbController>,
-    choice: Choice,
+    pub(super) config_problem: Option<String>,
+    pub(super) captures: Vec<CaptureDevice>,
+    pub(super) passed_over: Vec<PassedOver>,
+    pub(super) sound_cards: Vec<SoundCard>,
+    pub(super) encoders: Vec<EncoderLine>,
+    pub(super) usb_controllers: Vec<UsbController>,
+    pub(super) choice: Choice,
 }
 
 /// What this program was built with.
 #[derive(Debug, Serialize)]
-struct Build {
-    gstreamer: bool,
-    sound: bool,
+pub(super) struct Build {
+    pub(super) gstreamer: bool,
+    pub(super) sound: bool,
+}
+
+/// The board whose profile holds.
+#[derive(Debug, Serialize)]
+pub(super) struct BoardLine {
+    /// What `board` in the configuration takes.
+    pub(super) profile: String,
+    pub(super) name: String,
+    pub(super) why: String,
 }
 
 #[derive(Debug, Serialize)]
-struct SoundCard {
+pub(super) struct SoundCard {
     /// What `audio.device` takes.
-    device: String,
+    pub(super) device: String,
     /// The capture device of pictures that it is one device with.
-    belongs_to: Option<PathBuf>,
+    pub(super) belongs_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
-struct EncoderLine {
-    codec: &'static str,
-    name: &'static str,
+pub(super) struct EncoderLine {
+    pub(super) codec: &'static str,
+    pub(super) name: &'static str,
     /// `good`, `failed`, `not-there` or `not-tried`.
-    state: &'static str,
+    pub(super) state: &'static str,
     /// What the check found, or why it failed.
-    note: String,
+    pub(super) note: String,
     /// CPU for a frame, in percent of openh264's.
-    cost: u32,
-    is_hardware: bool,
+    pub(super) cost: u32,
+    pub(super) is_hardware: bool,
     /// Never run on the device that it is for, but for the check.
-    is_unproven: bool,
+    pub(super) is_unproven: bool,
     /// The one that is taken for its codec.
-    is_chosen: bool,
+    pub(super) is_chosen: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct UsbController {
-    name: String,
+pub(super) struct UsbController {
+    pub(super) name: String,
     /// The kernel's word; not to be trusted with every driver.
-    state: Option<String>,
+    pub(super) state: Option<String>,
     /// The gadget on it.
-    gadget: Option<String>,
+    pub(super) gadget: Option<String>,
 }
 
 /// What `kvmdesk run` would use.
 #[derive(Debug, Serialize)]
-struct Choice {
-    displays: Vec<DisplayChoice>,
-    sound: Chosen,
-    hands: Chosen,
+pub(super) struct Choice {
+    pub(super) displays: Vec<DisplayChoice>,
+    pub(super) sound: Chosen,
+    pub(super) hands: Chosen,
 }
 
 #[derive(Debug, Serialize)]
-struct DisplayChoice {
+pub(super) struct DisplayChoice {
     #[serde(flatten)]
-    chosen: Chosen,
+    pub(super) chosen: Chosen,
     /// FourCC of the format that is tried first.
-    format: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 /// A device and a sentence about it.
 #[derive(Debug, Serialize)]
-struct Chosen {
+pub(super) struct Chosen {
     /// `None` if there is none that would do.
-    device: Option<String>,
-    note: String,
+    pub(super) device: Option<String>,
+    pub(super) note: String,
 }
 
 pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
@@ -118,7 +128,9 @@ pub(super) fn run(place: &Place, args: &Probe) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
+/// Looks at everything; the encoders' self-checks take some seconds.
+pub(super) fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
+    let board = settings.map_or_else(|| place::boards().recognised(), |s| s.board.clone());
     let (captures, passed_over) = probe::capture_devices();
     let sound_cards = sound_cards(&captures);
     let usb_controllers = usb_controllers();
@@ -132,17 +144,20 @@ fn look(settings: Option<&Settings>, config_problem: Option<String>) -> Report {
                 })
             })
             .collect(),
-        sound: choose_sound(settings, &sound_cards),
+        sound: choose_sound(settings, &sound_cards, |video| {
+            cards::of_capture(&cards::system(), video).map(|card| card.name())
+        }),
         hands: choose_hands(settings, &usb_controllers),
     };
     Report {
         version: env!("CARGO_PKG_VERSION"),
         build: Build { gstreamer: cfg!(feature = "gstreamer"), sound: cfg!(feature = "sound") },
+        board: BoardLine { profile: board.id, name: board.profile.name, why: board.why },
         config_problem,
         captures,
         passed_over,
         sound_cards,
-        encoders: encoders(),
+        encoders: encoders(settings.map_or(&[][..], |s| &s.encoder_order)),
         usb_controllers,
         choice,
     }
@@ -163,9 +178,9 @@ fn usb_controllers() -> Vec<UsbController> {
     found.map(|c| UsbController { name: c.name, state: c.state, gadget: c.gadget }).collect()
 }
 
-/// Every encoder after its check.
-fn encoders() -> Vec<EncoderLine> {
-    let encoders = Encoders::of_this_machine();
+/// Every encoder after its check, those of `order` first.
+fn encoders(order: &[String]) -> Vec<EncoderLine> {
+    let encoders = Encoders::in_order(order);
     encoders.prove_all();
     let report = encoders.report();
     let of_codec = |codec: Codec| report.iter().filter(move |c| c.codec == codec);
@@ -209,11 +224,15 @@ fn choose_display(
         }
         SourceSettings::V4l2(settings) => settings,
     };
-    let shown = settings.device.display();
-    let node = std::fs::canonicalize(&settings.device).unwrap_or_else(|_| settings.device.clone());
-    if let Some(capture) = captures.iter().find(|capture| capture.device == node) {
+    let nodes = nodes(settings);
+    let capture = nodes.iter().find_map(|(_, real)| captures.iter().find(|capture| capture.device == *real));
+    if let Some(capture) = capture {
+        let path =
+            nodes.iter().find(|(_, real)| capture.device == *real).map_or(&capture.device, |(path, _)| path);
+        let shown = path.display();
         let Some(mode) = first_mode(settings) else {
-            return nothing(format!("{shown} offers no format that may be used{}", instead(captures, &node)));
+            let other = instead(captures, &capture.device);
+            return nothing(format!("{shown} offers no format that may be used{other}"));
         };
         let format = PassedOverFormat::name_of(mode.fourcc);
         let rate = mode.fps().map_or_else(String::new, |fps| format!(", {fps} frames a second"));
@@ -224,10 +243,20 @@ fn choose_display(
         let format = Some(format);
         return DisplayChoice { chosen: Chosen { device: Some(shown.to_string()), note }, format };
     }
-    match passed_over.iter().find(|other| other.device == node) {
-        Some(other) => nothing(format!("{shown}: {}{}", other.reason, instead(captures, &node))),
-        None => nothing(format!("{shown} is not there{}", instead(captures, &node))),
+    let refused =
+        nodes.iter().find_map(|(path, real)| Some((path, passed_over.iter().find(|o| o.device == *real)?)));
+    match refused {
+        Some((path, other)) => {
+            nothing(format!("{}: {}{}", path.display(), other.reason, instead(captures, &other.device)))
+        }
+        None => nothing(format!("{settings} is not there{}", instead(captures, Path::new("")))),
     }
+}
+
+/// The nodes that a display may be captured from now: as they are named, and as they are.
+fn nodes(settings: &V4l2Settings) -> Vec<(PathBuf, PathBuf)> {
+    let named = settings.devices.iter().flat_map(|device| device.mark.nodes());
+    named.map(|path| (path.clone(), std::fs::canonicalize(&path).unwrap_or(path))).collect()
 }
 
 /// Another capture device that would do, as the end of a sentence.
@@ -240,7 +269,12 @@ fn instead(captures: &[CaptureDevice], not: &Path) -> String {
     })
 }
 
-fn choose_sound(settings: Option<&Settings>, cards: &[SoundCard]) -> Chosen {
+/// `sound_of` gives the sound card of what a display is captured with.
+fn choose_sound(
+    settings: Option<&Settings>,
+    cards: &[SoundCard],
+    sound_of: impl Fn(&V4l2Settings) -> Option<String>,
+) -> Chosen {
     let none = |note: &str| Chosen { device: None, note: note.to_owned() };
     let Some(audio) = settings.and_then(|s| s.audio.as_ref()) else {
         return none(match settings {
@@ -253,20 +287,13 @@ fn choose_sound(settings: Option<&Settings>, cards: &[SoundCard]) -> Chosen {
         AudioDevice::Named(name) => {
             Chosen { device: Some(name.clone()), note: "as configured in audio.device".into() }
         }
-        AudioDevice::Beside(video) => {
-            let node = std::fs::canonicalize(video).unwrap_or_else(|_| video.clone());
-            match cards.iter().find(|card| card.belongs_to.as_ref() == Some(&node)) {
-                Some(card) => Chosen {
-                    device: Some(card.device.clone()),
-                    note: format!("it is one device with {}", video.display()),
-                },
-                None if cards.is_empty() => none("there is no sound card that captures"),
-                None => none(&format!(
-                    "no sound card belongs to {}; name one in audio.device if it has the computer's sound",
-                    video.display()
-                )),
-            }
-        }
+        AudioDevice::Beside(video) => match sound_of(video) {
+            Some(card) => Chosen { device: Some(card), note: "it belongs to the capture device".into() },
+            None if cards.is_empty() => none("there is no sound card that captures"),
+            None => none(&format!(
+                "no sound card belongs to {video}; name one in audio.device if it has the computer's sound"
+            )),
+        },
     }
 }
 
@@ -325,4 +352,4 @@ fn choose_hands(settings: Option<&Settings>, controllers: &[UsbController]) -> C
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

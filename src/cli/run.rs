@@ -3,7 +3,10 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::agent::agent::{Agent, AgentOptions};
+use crate::agent::reload::Reading;
 use crate::agent::store::Store;
 use crate::config::file::{self, ConfigError, ParsedFile};
 use crate::config::settings::{self, Settings};
@@ -40,16 +43,52 @@ pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
     let options = AgentOptions { settings, password: None, problems, board_root: "/".into() };
     serve::serve(options, |agent| {
         let shown = show_on_terminal(agent);
+        let reloaded = reload_on_hangup(agent, place);
         async move {
-            shown.await;
-            Ok(())
+            tokio::select! {
+                () = shown => Ok(()),
+                result = reloaded => result,
+            }
         }
     })
 }
 
+/// SIGHUP reads the configuration anew. Never ends, unless the signal cannot be had.
+fn reload_on_hangup(agent: &Agent, place: &Place) -> impl Future<Output = Result<(), Failure>> + use<> {
+    let hangups = signal(SignalKind::hangup());
+    let reloader = agent.reloader();
+    let place = place.clone();
+    async move {
+        let mut hangups = hangups?;
+        while hangups.recv().await.is_some() {
+            reloader.take(read_anew(&place)).await;
+        }
+        Ok(())
+    }
+}
+
+fn read_anew(place: &Place) -> Reading {
+    let mut problems = vec![];
+    let read = match place::config_path(place) {
+        None => place::settings(place).map_err(|failure| failure.text),
+        Some(path) => read(place, &path).map_err(|fault| fault.to_string()).map(|(parsed, settings)| {
+            keep_copy(&settings, &parsed, &mut problems);
+            settings
+        }),
+    };
+    match read {
+        Err(fault) => Reading::Wrong(fault),
+        Ok(settings) => {
+            logging::set(settings.log_level);
+            Reading::Good { settings: Box::new(settings), problems }
+        }
+    }
+}
+
 fn read(place: &Place, path: &Path) -> Result<(ParsedFile, Settings), ConfigError> {
     let parsed = file::read(path)?;
-    let settings = settings::resolve(&parsed, place::environment, &place::overrides(place))?;
+    let settings =
+        settings::resolve(&parsed, &place::boards(), place::environment, &place::overrides(place))?;
     Ok((parsed, settings))
 }
 
@@ -58,10 +97,10 @@ fn read(place: &Place, path: &Path) -> Result<(ParsedFile, Settings), ConfigErro
 fn last_good(place: &Place) -> Option<Settings> {
     let flags = place::overrides(place);
     let nothing = ParsedFile::default();
-    let dir = settings::resolve(&nothing, place::environment, &flags).ok()?.state_dir;
+    let dir = settings::resolve(&nothing, &place::boards(), place::environment, &flags).ok()?.state_dir;
     let copy = Store::open(&dir).ok()?.last_good_config();
     let parsed = file::read(&copy).ok()?;
-    settings::resolve(&parsed, place::environment, &flags).ok()
+    settings::resolve(&parsed, &place::boards(), place::environment, &flags).ok()
 }
 
 fn keep_copy(settings: &Settings, parsed: &ParsedFile, problems: &mut Vec<String>) {

@@ -26,16 +26,16 @@ where
         let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let agent = Agent::start(options)?;
         let notifier = Notifier::from_env();
-        notifier.ready(&format!("ID {}", agent.id()));
+        // Before READY: from then on a reload may come.
+        let company = accompany(&agent);
         let result = {
-            let company = accompany(&agent);
             tokio::select! {
                 result = company => result,
                 () = any(&mut signals) => Ok(()),
-                () = agent.broken() => {
+                () = agent.vitals().broken() => {
                     Err(Failure::new(SOFTWARE, "a part of kvmdesk ended by a fault of its own; start it again"))
                 }
-                () = feed_watchdog(&notifier) => Ok(()),
+                () = tell_manager(&notifier, &agent) => Ok(()),
             }
         };
         notifier.stopping();
@@ -60,13 +60,19 @@ async fn any(signals: &mut [Signal; 2]) {
     }
 }
 
-/// Never ends.
-async fn feed_watchdog(notifier: &Notifier) {
-    match notifier.watchdog_interval() {
-        None => std::future::pending().await,
-        Some(interval) => loop {
+/// Says that the agent is ready once it is, then feeds the watchdog as long as every part answers. Never ends.
+async fn tell_manager(notifier: &Notifier, agent: &Agent) {
+    agent.vitals().ready().await;
+    notifier.ready(&format!("ID {}", agent.id()));
+    let Some(interval) = notifier.watchdog_interval() else { return std::future::pending().await };
+    loop {
+        let silent = agent.vitals().silent(interval).await;
+        if silent.is_empty() {
             notifier.alive();
             tokio::time::sleep(interval).await;
-        },
+        } else {
+            let silent = silent.join(", ");
+            tracing::error!("no answer for {interval:?} from {silent}: the watchdog is not fed");
+        }
     }
 }

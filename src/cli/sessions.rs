@@ -82,7 +82,7 @@ pub(super) fn duration(seconds: u64) -> String {
 }
 
 /// Unix seconds as `YYYY-MM-DD hh:mm:ss` (days to civil date, proleptic Gregorian).
-fn utc(unix: u64) -> String {
+pub(super) fn utc(unix: u64) -> String {
     let days = unix / 86_400;
     // Eras of 400 years that begin on 1 March, so that leap days come last.
     let shifted = days + 719_468;

@@ -1,5 +1,7 @@
 //! `kvmdesk status`: the running daemon on one screen.
 
+mod watch;
+
 use crate::agent::control::{self, Answer, Request};
 use crate::agent::status::{
     AudioStatus, Latency, RecoveryStatus, SessionStatus, Status as Snapshot, StreamStatus, TargetStatus,
@@ -12,13 +14,10 @@ use super::{Failure, IO, UNAVAILABLE, place, sessions};
 
 pub(super) fn run(place: &Place, args: &Status) -> Result<(), Failure> {
     let store = Store::at(&place::state_dir(place)?);
-    let status = match control::ask(&store.socket(), &Request::Status)? {
-        Answer::Status(status) => status,
-        Answer::Failed { text } => return Err(Failure::new(UNAVAILABLE, text)),
-        Answer::Done { .. } | Answer::OneTimePassword { .. } | Answer::Picture(_) | Answer::Typing { .. } => {
-            return Err(Failure::new(UNAVAILABLE, "the daemon answered something else"));
-        }
-    };
+    if args.watch {
+        return watch::watch(&store);
+    }
+    let status = ask(&store)?;
     if args.json {
         let json = serde_json::to_string_pretty(&status).map_err(|e| Failure::new(IO, e.to_string()))?;
         println!("{json}");
@@ -26,6 +25,17 @@ pub(super) fn run(place: &Place, args: &Status) -> Result<(), Failure> {
         print!("{}", to_text(&status));
     }
     Ok(())
+}
+
+/// The snapshot of the daemon that runs on a state directory.
+pub(super) fn ask(store: &Store) -> Result<Box<Snapshot>, Failure> {
+    match control::ask(&store.socket(), &Request::Status)? {
+        Answer::Status(status) => Ok(status),
+        Answer::Failed { text } => Err(Failure::new(UNAVAILABLE, text)),
+        Answer::Done { .. } | Answer::OneTimePassword { .. } | Answer::Picture(_) | Answer::Typing { .. } => {
+            Err(Failure::new(UNAVAILABLE, "the daemon answered something else"))
+        }
+    }
 }
 
 /// Lines with a head in the first column.
@@ -37,7 +47,7 @@ impl Page {
     }
 }
 
-fn to_text(status: &Snapshot) -> String {
+pub(super) fn to_text(status: &Snapshot) -> String {
     let target = &status.target;
     let mut page = Page(vec![format!(
         "kvmdesk {}, up {}: {}",
@@ -48,6 +58,12 @@ fn to_text(status: &Snapshot) -> String {
     page.0.extend(status.problems.iter().map(|p| format!("  ! {p}")));
     page.row("Target", format!("{}, ID {}, {} password", target.name, target.id, target.password));
     show_ways_in(&mut page, target);
+    if let Some(metrics) = &status.metrics {
+        page.row(
+            "Metrics",
+            format!("{} {}", metrics.listen, if metrics.is_open { "open" } else { "NOT OPEN" }),
+        );
+    }
     for (n, video) in target.displays.iter().enumerate() {
         let head =
             if target.displays.len() > 1 { format!("Display {}", n + 1) } else { "Picture".to_owned() };
@@ -56,11 +72,15 @@ fn to_text(status: &Snapshot) -> String {
     page.row("Sound", target.audio.as_ref().map_or_else(|| "off".to_owned(), sound));
     let hid = &target.hid;
     let leds = if hid.leds.is_empty() { String::new() } else { format!(", lit: {}", hid.leds.join(" ")) };
+    let not_typed = match hid.characters_not_typed {
+        0 => String::new(),
+        n => format!(", {} not typed", plural(n, "character")),
+    };
     let recovery = hid.recovery.rung.as_ref().map_or_else(String::new, |rung| format!(", recovery: {rung}"));
     page.row(
         "Hands",
         format!(
-            "{}: {}{recovery}, {} reports, {} events discarded{leds}",
+            "{}: {}{recovery}, {} reports, {} events discarded{not_typed}{leds}",
             hid.backend,
             if hid.is_connected { "connected" } else { "NOT CONNECTED" },
             hid.reports_written,
@@ -178,7 +198,7 @@ fn show_video(page: &mut Page, head: &str, video: &VideoStatus) {
                 lane.fps,
                 bits(lane.bits_per_second),
                 lane.quantiser,
-                plural(lane.watchers, "controller")
+                plural(lane.watchers as u64, "controller")
             ),
         );
     }
@@ -256,9 +276,9 @@ fn bits(a_second: u64) -> String {
     }
 }
 
-fn plural(count: usize, what: &str) -> String {
+fn plural(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

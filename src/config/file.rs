@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use places::{key_at, line_of, offset_of, wrong_brackets};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use hands::{InputSection, KeyboardSection, PointerSection};
 
@@ -48,6 +49,8 @@ impl std::error::Error for ConfigError {}
 pub struct ConfigFile {
     /// Where identity, password and log-ins lie.
     pub state_dir: Option<PathBuf>,
+    /// The board's profile, by its name or a word.
+    pub board: Option<String>,
     /// `[server]`: without it nothing is registered anywhere.
     pub server: Option<ServerSection>,
     /// `[direct]`
@@ -64,6 +67,8 @@ pub struct ConfigFile {
     pub video: VideoSection,
     /// `[[display]]`: further displays of the same computer, in the order in which the app counts them.
     pub display: Vec<VideoSection>,
+    /// `[encoder]`
+    pub encoder: EncoderSection,
     /// `[audio]`
     pub audio: AudioSection,
     /// `[hid]`
@@ -72,6 +77,8 @@ pub struct ConfigFile {
     pub input: InputSection,
     /// `[gadget]`
     pub gadget: gadget::GadgetSection,
+    /// `[metrics]`
+    pub metrics: MetricsSection,
     /// `[log]`
     pub log: LogSection,
 }
@@ -208,6 +215,14 @@ pub enum VideoSource {
     V4l2,
 }
 
+/// `[encoder]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct EncoderSection {
+    /// Encoders that come before the others, best first.
+    pub order: Option<Vec<String>>,
+}
+
 /// `[audio]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -254,6 +269,14 @@ pub enum HidBackendName {
     Uinput,
     /// No hardware: each report becomes a JSON line.
     Recording,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MetricsSection {
+    /// `ADDRESS:PORT`, or the path of a Unix socket.
+    pub listen: Option<String>,
 }
 
 /// `[log]`
@@ -328,19 +351,10 @@ pub fn read(path: &Path) -> Result<ParsedFile, ConfigError> {
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, text: String) -> Result<ParsedFile, ConfigError> {
-    let fault = |e: &toml::de::Error| {
-        let at = e.span().map_or(0, |s| s.start);
-        ConfigError {
-            file: path.to_owned(),
-            line: Some(line_of(&text, at)),
-            key: key_at(&text, at),
-            message: plain(e.message()),
-        }
-    };
     if let Some((at, key, message)) = wrong_brackets(&text) {
         return Err(ConfigError { file: path.to_owned(), line: Some(line_of(&text, at)), key, message });
     }
-    let file: ConfigFile = toml::from_str(&text).map_err(|e| fault(&e))?;
+    let file: ConfigFile = from_toml(path, &text)?;
     let parsed = ParsedFile { path: path.to_owned(), text, file };
     if parsed.file.target.len() > 1 {
         return Err(parsed.error(
@@ -351,13 +365,31 @@ pub fn parse(path: &Path, text: String) -> Result<ParsedFile, ConfigError> {
     Ok(parsed)
 }
 
+/// A text's TOML; faults are told with line and key. `path` is for messages only.
+pub(super) fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|e| {
+        let at = e.span().map_or(0, |s| s.start);
+        ConfigError {
+            file: path.to_owned(),
+            line: Some(line_of(text, at)),
+            key: key_at(text, at),
+            message: plain(e.message()),
+        }
+    })
+}
+
+/// A fault of one key's value in a file's text, see [`ParsedFile::error`].
+pub(super) fn fault_at(path: &Path, text: &str, key: &str, message: impl Into<String>) -> ConfigError {
+    let line = offset_of(text, key).map(|at| line_of(text, at));
+    let key = key.split('.').map(|part| part.split('[').next().unwrap_or(part));
+    let key = key.collect::<Vec<_>>().join(".");
+    ConfigError { file: path.to_owned(), line, key, message: message.into() }
+}
+
 impl ParsedFile {
     /// A fault of one key's value. The dotted `key` may have `[n]` for the n-th `[[…]]` table, from 0.
     pub fn error(&self, key: &str, message: impl Into<String>) -> ConfigError {
-        let line = offset_of(&self.text, key).map(|at| line_of(&self.text, at));
-        let key = key.split('.').map(|part| part.split('[').next().unwrap_or(part));
-        let key = key.collect::<Vec<_>>().join(".");
-        ConfigError { file: self.path.clone(), line, key, message: message.into() }
+        fault_at(&self.path, &self.text, key, message)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Settings, resolved: defaults < file < environment < flags, each value with its [`Origin`]. What the rooms below
+//! Settings, resolved: defaults < board < file < environment < flags, each value with its [`Origin`]. What the rooms below
 //! are run with is built here; nothing below sees an `Option` that means "default".
 
 use std::fmt;
@@ -22,6 +22,7 @@ use crate::wire::id::{DeviceUuid, PeerId};
 
 use hid::HidChoice;
 
+use super::board::{Board, Boards};
 use super::file::{
     Announce, ConfigError, HidBackendName, LogLevel, Os, ParsedFile, TargetSection, VideoSource,
 };
@@ -30,6 +31,8 @@ mod audio;
 mod gadget;
 mod hands;
 pub mod hid;
+pub mod live;
+pub mod metrics;
 mod typing;
 mod video;
 
@@ -53,6 +56,8 @@ pub const ENVIRONMENT: [(&str, &str); 4] = [
 pub enum Origin {
     /// Nobody: it is built in.
     Default,
+    /// The board's profile.
+    Board,
     /// The configuration file.
     File,
     /// An environment variable.
@@ -65,6 +70,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Default => "default",
+            Self::Board => "board",
             Self::File => "file",
             Self::Environment => "environment",
             Self::Flag => "flag",
@@ -148,6 +154,8 @@ pub struct TargetSettings {
 /// Everything, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The board whose profile holds.
+    pub board: Board,
     /// The ID server; `None`: no registration.
     pub server: Option<ServerSettings>,
     /// Direct access; `None`: no listener.
@@ -162,12 +170,16 @@ pub struct Settings {
     pub target: TargetSettings,
     /// The pictures, one for each display of the computer; at least one, in the order in which the app counts them.
     pub displays: Vec<VideoSettings>,
+    /// Encoders that come before the others, best first.
+    pub encoder_order: Vec<String>,
     /// The sound; `None`: none is captured.
     pub audio: Option<AudioSettings>,
     /// The hands.
     pub hid: HidChoice,
     /// Who may type when several controllers are there.
     pub sharing: Sharing,
+    /// What metrics are served on; `None`: they are not.
+    pub metrics: Option<metrics::MetricsAddress>,
     /// Log level word.
     pub log_level: LogLevel,
     /// The state directory.
@@ -178,7 +190,7 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-/// Picks the strongest of four sayings and notes it.
+/// Picks the strongest of the sayings and notes it.
 struct Resolver {
     shown: Vec<Shown>,
 }
@@ -190,8 +202,25 @@ impl Resolver {
         sayings: [Option<T>; 4],
         show: impl Fn(&T) -> String,
     ) -> (Option<T>, Origin) {
-        let origins = [Origin::Default, Origin::File, Origin::Environment, Origin::Flag];
-        let strongest = sayings.into_iter().zip(origins).rev().find(|(said, _)| said.is_some());
+        self.pick_on(None, key, sayings, show)
+    }
+
+    /// As `pick`, where the board's profile may say something too.
+    fn pick_on<T>(
+        &mut self,
+        board: Option<T>,
+        key: impl Into<String>,
+        [default, file, environment, flag]: [Option<T>; 4],
+        show: impl Fn(&T) -> String,
+    ) -> (Option<T>, Origin) {
+        let sayings = [
+            (flag, Origin::Flag),
+            (environment, Origin::Environment),
+            (file, Origin::File),
+            (board, Origin::Board),
+            (default, Origin::Default),
+        ];
+        let strongest = sayings.into_iter().find(|(said, _)| said.is_some());
         let (value, origin) = strongest.unwrap_or((None, Origin::Default));
         let text = value.as_ref().map_or_else(|| "(none)".to_owned(), show);
         self.shown.push(Shown { key: key.into(), value: text, origin });
@@ -205,6 +234,7 @@ impl Resolver {
 /// The first value that cannot be used, with file and line where it came from the file.
 pub fn resolve(
     parsed: &ParsedFile,
+    boards: &Boards,
     environment: impl Fn(&str) -> Option<String>,
     flags: &Overrides,
 ) -> Result<Settings, ConfigError> {
@@ -231,6 +261,7 @@ pub fn resolve(
         ],
         path,
     );
+    let board = board(parsed, boards, &mut r)?;
     let section = file.server.as_ref();
     let (host, host_origin) = r.pick(
         "server.host",
@@ -255,7 +286,7 @@ pub fn resolve(
             env_error(variable, message)
         }
         Origin::Flag => ConfigError { file: "command line".into(), line: None, key: key.into(), message },
-        Origin::File | Origin::Default => parsed.error(key, message),
+        Origin::File | Origin::Board | Origin::Default => parsed.error(key, message),
     };
     let host = host
         .map(|h| Endpoint::parse(&h, RENDEZVOUS_PORT))
@@ -300,10 +331,12 @@ pub fn resolve(
     let (keyboard_layout, unicode_entry) = typing::resolve(parsed, target, &mut r)?;
     let bad_link = typing::resolve_bad_link(target, &mut r);
     let (local_pointer, pointer) = hands::pointer(target, &mut r);
-    let displays = video::resolve(parsed, flags, &mut r)?;
+    let displays = video::resolve(parsed, &board.profile, flags, &mut r)?;
+    let encoder_order = video::encoder_order(parsed, &board.profile, &mut r)?;
     let audio = audio::resolve(parsed, &displays, &mut r)?;
-    let hid = hid::resolve(parsed, flags, &mut r)?;
+    let hid = hid::resolve(parsed, (&board.profile, &boards.machine), flags, &mut r)?;
     let sharing = hands::sharing(parsed, &mut r);
+    let metrics = metrics::resolve(parsed, &mut r)?;
     let env_level = match environment("KVMDESK_LOG") {
         None => None,
         Some(word) => Some(LogLevel::from_word(&word).ok_or_else(|| {
@@ -322,8 +355,11 @@ pub fn resolve(
     let server = host.map(|host| ServerSettings { host, key: Secret::new(key.unwrap_or_default()), relay });
     let direct =
         listen.map(|listen| DirectSettings { listen, is_plaintext_allowed: plaintext.unwrap_or(false) });
-    let warnings = warnings(server.as_ref(), direct.as_ref(), encryption.unwrap_or(true));
+    let mut warnings =
+        warnings(server.as_ref(), direct.as_ref(), encryption.unwrap_or(true), metrics.as_ref());
+    warnings.extend(boards.faults.iter().map(|fault| format!("a board's profile is not used: {fault}")));
     Ok(Settings {
+        board,
         server,
         direct,
         is_lan_discovery_on: discovery.unwrap_or(false),
@@ -347,14 +383,30 @@ pub fn resolve(
             pointer,
         },
         displays,
+        encoder_order,
         audio,
         hid,
         sharing,
+        metrics,
         log_level: level.unwrap_or(LogLevel::Info),
         state_dir: state_dir.unwrap_or_default(),
         shown: r.shown,
         warnings,
     })
+}
+
+/// The board that is named, else the one that this machine is.
+fn board(parsed: &ParsedFile, boards: &Boards, r: &mut Resolver) -> Result<Board, ConfigError> {
+    let named = match parsed.file.board.as_deref() {
+        None | Some("auto") => None,
+        Some(name) => Some(boards.named(name).ok_or_else(|| {
+            let message = format!("`{name}` is none of auto, {}", boards.names().join(", "));
+            parsed.error("board", message)
+        })?),
+    };
+    let (board, _) =
+        r.pick_on(Some(boards.recognised()), "board", [None, named, None, None], |b| b.id.clone());
+    Ok(board.unwrap_or_default())
 }
 
 impl Settings {
@@ -405,6 +457,7 @@ fn warnings(
     server: Option<&ServerSettings>,
     direct: Option<&DirectSettings>,
     is_strict: bool,
+    metrics: Option<&metrics::MetricsAddress>,
 ) -> Vec<String> {
     let mut out = vec![];
     match direct {
@@ -426,6 +479,12 @@ fn warnings(
         out.push(
             "security.require-encryption is false: a controller can ask for a session in clear".to_owned(),
         );
+    }
+    if let Some(metrics) = metrics.filter(|metrics| metrics.is_public()) {
+        out.push(format!(
+            "metrics.listen is {metrics}: everybody on the network can read the metrics; name 127.0.0.1 or a socket if \
+             the collector runs here"
+        ));
     }
     out
 }

@@ -1,5 +1,6 @@
 //! Identity, sealing and password proofs. sodiumoxide is named only here. Pure: chance comes in as [`seed::Seed`]s.
 
+pub mod base64;
 pub mod identity;
 pub mod password;
 pub mod seal;

@@ -382,7 +382,8 @@ fn hand_over(
         .collect())
 }
 
-fn group_id(name: &str, file: &Path) -> Option<u32> {
+/// The number of a group in a file like `/etc/group`.
+pub fn group_id(name: &str, file: &Path) -> Option<u32> {
     fs::read_to_string(file).ok()?.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?

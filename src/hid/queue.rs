@@ -190,13 +190,23 @@ impl EventQueue {
         Some(event)
     }
 
-    /// The next event of the keyboard, if only moves are in front of it.
-    pub(super) fn pop_key(&mut self) -> Option<InputEvent> {
-        let at = self.events.iter().position(|event| !is_move(event)).filter(|at| *at > 0)?;
+    /// The next event of the keyboard, if only moves are in front of it, or what is told to another device than the main
+    /// keys at all.
+    pub(super) fn pop_key(&mut self, may_pass_clicks: bool) -> Option<InputEvent> {
+        let is_passed = |event: &InputEvent| {
+            let is_of_others = !event.is_of_main_keys() && *event != InputEvent::ReleaseAll;
+            is_move(event) || (may_pass_clicks && is_of_others)
+        };
+        let at = self.events.iter().position(|event| !is_passed(event)).filter(|at| *at > 0)?;
         self.events.get(at).filter(|event| event.is_of_keyboard())?;
         let event = self.events.remove(at)?;
         self.gauge.leave_event();
         Some(event)
+    }
+
+    /// Whether anything of the main keys waits.
+    pub(super) fn has_keys(&self) -> bool {
+        self.events.iter().any(InputEvent::is_of_main_keys)
     }
 
     /// Bytes of the longest waiting text.

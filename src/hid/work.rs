@@ -130,6 +130,11 @@ impl Work {
         !self.is_between_events() || self.queue.len() > 0
     }
 
+    /// Whether any of that is of the main keys.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.is_between_events() || self.queue.has_keys()
+    }
+
     /// The next step; a wait is begun here and not returned.
     pub(super) fn next_step(&mut self, now: Instant) -> Option<Step> {
         match self.steps.pop_front()? {
@@ -185,9 +190,9 @@ impl Work {
         self.text.as_ref()?.notice.as_deref()
     }
 
-    /// A key that need not wait for the moves in front of it.
-    pub(super) fn pop_key(&mut self) -> Option<InputEvent> {
-        if self.is_between_events() { self.queue.pop_key() } else { None }
+    /// A key that need not wait for the moves in front of it, nor for the clicks if it may pass them.
+    pub(super) fn pop_key(&mut self, may_pass_clicks: bool) -> Option<InputEvent> {
+        if self.is_between_events() { self.queue.pop_key(may_pass_clicks) } else { None }
     }
 
     /// Takes the next character of the text apart.

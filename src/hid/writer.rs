@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::input::event::{InputEvent, LedState};
 use crate::input::layout::Layout;
@@ -91,8 +91,10 @@ enum Message {
     Open(OwnerId, Arc<Gauge>),
     Event(OwnerId, InputEvent),
     Screen(u32, u32),
+    Typist(Box<Typist>),
     Close(OwnerId),
     Wake,
+    Ping(oneshot::Sender<()>),
     Stop,
 }
 
@@ -166,6 +168,13 @@ impl HidWriter {
         HidHandle { owner, gauge, link: self.link.clone() }
     }
 
+    /// Texts are typed with this from now on, those that are being typed too.
+    pub fn set_typist(&self, typist: Typist) {
+        if let Some(link) = &self.link {
+            link.send(Message::Typist(Box::new(typist)));
+        }
+    }
+
     /// The target's LEDs, all off until the first report.
     pub fn leds(&self) -> watch::Receiver<LedState> {
         self.leds.clone()
@@ -196,9 +205,27 @@ impl HidHandle {
     /// # Errors
     /// [`QueueFull`] for presses and text while the queue is full, and for everything once the writer is gone.
     pub fn send(&self, event: InputEvent) -> Result<(), QueueFull> {
+        self.queue(event)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// As [`HidHandle::send`], but the writer sleeps on until [`HidHandle::flush`]: events that belong together cost
+    /// one wake-up, which is most of what an event costs.
+    ///
+    /// # Errors
+    /// As [`HidHandle::send`].
+    pub fn queue(&self, event: InputEvent) -> Result<(), QueueFull> {
         let link = self.link.as_ref().ok_or(QueueFull)?;
         self.gauge.admit(&event)?;
-        if link.send(Message::Event(self.owner, event)) { Ok(()) } else { Err(QueueFull) }
+        link.sender.send(Message::Event(self.owner, event)).map_err(|_| QueueFull)
+    }
+
+    /// Has the writer see to what was queued.
+    pub fn flush(&self) {
+        if let Some(link) = &self.link {
+            link.waker.wake();
+        }
     }
 
     /// Tells how large the target's screen is, in its own pixels: by that places become distances and distances places.
@@ -214,6 +241,15 @@ impl HidHandle {
         if let Some(link) = &self.link {
             link.send(Message::Wake);
         }
+    }
+
+    /// Asks whether the thread still works: it answers at once. An error means that it ended.
+    pub fn ping(&self) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(link) = &self.link {
+            link.send(Message::Ping(answer));
+        }
+        answered
     }
 
     /// How far the texts of this session are.
@@ -268,8 +304,13 @@ impl Shell {
                     }
                     Message::Event(owner, event) => engine.push(owner, event, Instant::now()),
                     Message::Screen(width, height) => engine.set_screen(width, height),
+                    Message::Typist(typist) => engine.set_typist(*typist),
                     Message::Close(owner) => engine.close(owner),
                     Message::Wake => engine.wake(Instant::now()),
+                    Message::Ping(answer) => {
+                        // Whoever asked may have lost patience.
+                        let _ = answer.send(());
+                    }
                     Message::Stop => stopping = stopping.or_else(|| Some(Instant::now())),
                 }
             }
@@ -303,14 +344,8 @@ impl Shell {
             let stop_steps = stopping.map(|since| since + STOP_GRACE.0).filter(|at| *at > now);
             let stop_end = stopping.map(|since| since + STOP_GRACE.1);
             leds_paused_until = leds_paused_until.filter(|at| *at > now);
-            let until = [
-                engine.deadline(now),
-                backend.deadline(),
-                publish_at,
-                stop_steps,
-                stop_end,
-                leds_paused_until,
-            ];
+            let until =
+                [engine.deadline(), backend.deadline(), publish_at, stop_steps, stop_end, leds_paused_until];
             let timeout =
                 until.into_iter().flatten().min().map(|at| at.saturating_duration_since(Instant::now()));
             let led_fd = if leds_paused_until.is_none() { backend.led_fd() } else { None };

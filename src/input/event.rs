@@ -166,6 +166,11 @@ impl InputEvent {
             | Self::ReleaseAll => false,
         }
     }
+
+    /// The same without media and power keys, which a computer has from another device.
+    pub fn is_of_main_keys(&self) -> bool {
+        self.is_of_keyboard() && !matches!(self, Self::Consumer(_) | Self::System(_))
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! is in `worker`.
 #![allow(clippy::disallowed_methods, reason = "an edge: how long frames wait is measured")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -137,6 +137,8 @@ pub struct VideoHandle {
     state: watch::Receiver<DisplayState>,
     meters: Arc<Mutex<Meters>>,
     desk: Arc<Desk>,
+    max_fps: Arc<AtomicU32>,
+    turns: Arc<AtomicU64>,
 }
 
 /// One watcher's stream of frames. Starts with a key frame (the last picture or a card, at once).
@@ -172,6 +174,8 @@ impl Pipeline {
         let stop = Arc::new(AtomicBool::new(false));
         let meters = Arc::new(Mutex::new(Meters::new(Instant::now())));
         let desk = Arc::new(Desk::default());
+        let max_fps = Arc::new(AtomicU32::new(max_fps));
+        let turns = Arc::new(AtomicU64::new(0));
         let screen = Screen::new(source.state(), max_size, Instant::now());
         let (state, state_receiver) = watch::channel(screen.display_state(&encoders));
         let pair = wake::pair();
@@ -191,13 +195,14 @@ impl Pipeline {
         let thread = receiver.and_then(|receiver| {
             let worker = Worker::new(Parts {
                 source,
-                max_fps,
+                max_fps: max_fps.clone(),
                 screen,
                 encoders,
                 fanout: fanout.clone(),
                 display: state,
                 meters: meters.clone(),
                 desk: desk.clone(),
+                turns: turns.clone(),
                 wake: receiver,
                 stop: stop.clone(),
             });
@@ -209,7 +214,7 @@ impl Pipeline {
             fanout.close();
             desk.close();
         }
-        let handle = VideoHandle { fanout, state: state_receiver, meters, desk };
+        let handle = VideoHandle { fanout, state: state_receiver, meters, desk, max_fps, turns };
         Self { handle, stop, wake: sender, thread }
     }
 
@@ -250,6 +255,18 @@ impl VideoHandle {
         let answer = self.desk.ask(Instant::now() + SNAPSHOT_PATIENCE)?;
         self.fanout.notify();
         answer.await.unwrap_or(Err(SnapshotError::Gone))
+    }
+
+    /// At most so many frames a second from now on, 1..=120.
+    pub fn set_max_fps(&self, max_fps: u32) {
+        if self.max_fps.swap(max_fps, Ordering::Relaxed) != max_fps {
+            self.fanout.notify();
+        }
+    }
+
+    /// How often the thread has looked around: more with every second, also while nobody watches, unless it hangs.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Counters, rates and latencies until now.

@@ -2,7 +2,7 @@
 //! whose watchers have room, hands out. Sleeps while nobody wants pictures; blocks in poll(2) only.
 #![allow(clippy::disallowed_methods, reason = "an edge: frames are paced in real time")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,13 +39,14 @@ const IDLE_LOOK: Duration = Duration::from_millis(100);
 /// What the thread is made of.
 pub(super) struct Parts {
     pub(super) source: Box<dyn Source>,
-    pub(super) max_fps: u32,
+    pub(super) max_fps: Arc<AtomicU32>,
     pub(super) screen: Screen,
     pub(super) encoders: Arc<Encoders>,
     pub(super) fanout: Fanout,
     pub(super) display: watch::Sender<DisplayState>,
     pub(super) meters: Arc<Mutex<Meters>>,
     pub(super) desk: Arc<Desk>,
+    pub(super) turns: Arc<AtomicU64>,
     pub(super) wake: WakeReceiver,
     pub(super) stop: Arc<AtomicBool>,
 }
@@ -78,7 +79,7 @@ impl Worker {
     pub(super) fn new(parts: Parts) -> Self {
         let applied = parts.source.state();
         Self {
-            lanes: Lanes::new(parts.max_fps),
+            lanes: Lanes::new(parts.max_fps.load(Ordering::Relaxed)),
             parts,
             applied,
             hoping_since: None,
@@ -90,6 +91,7 @@ impl Worker {
     pub(super) fn run(mut self) {
         let _close = CloseOnDrop(self.parts.fanout.clone(), self.parts.desk.clone());
         while !self.parts.stop.load(Ordering::Acquire) {
+            self.parts.turns.fetch_add(1, Ordering::Relaxed);
             let now = Instant::now();
             if let Some(window) = self.meter(|meters| meters.tick(now)) {
                 self.lanes.review(window, now);
@@ -125,7 +127,8 @@ impl Worker {
 
     /// Gives every watcher its lane if anything changed that this depends on.
     fn seat_watchers(&mut self, now: Instant) {
-        let Parts { fanout, encoders, screen, .. } = &mut self.parts;
+        let Parts { fanout, encoders, screen, max_fps, .. } = &mut self.parts;
+        self.lanes.set_max_fps(max_fps.load(Ordering::Relaxed));
         if !self.lanes.arrange(fanout, encoders, screen.size(), now) {
             return;
         }

@@ -52,6 +52,11 @@ impl Arbiter {
         Self { sharing, line: vec![] }
     }
 
+    /// Another rule from now on; the line stays.
+    pub fn set_sharing(&mut self, sharing: Sharing) {
+        self.sharing = sharing;
+    }
+
     /// A session says what it wants; `name` is how others are told of it.
     pub fn claim(&mut self, session: u64, name: &str, claim: Claim) {
         let at = self.line.iter().position(|(other, _)| *other == session);
@@ -138,6 +143,18 @@ mod tests {
         assert_eq!(a.hold_of(3), Hold::Mine, "only who is there takes");
         a.claim(3, "", Claim::Leave);
         assert_eq!((a.hold_of(1), a.hold_of(2)), (Hold::Mine, theirs(1, true)));
+    }
+
+    #[test]
+    fn another_rule_holds_for_those_who_are_there() {
+        let mut a = arbiter(Sharing::Shared, &[1, 2]);
+        a.set_sharing(Sharing::ExclusiveFirst);
+        assert_eq!((a.hold_of(1), a.hold_of(2)), (Hold::Mine, theirs(1, false)));
+        a.set_sharing(Sharing::TakeOver);
+        a.claim(2, "", Claim::Take);
+        assert_eq!((a.hold_of(1), a.hold_of(2)), (theirs(2, true), Hold::Mine));
+        a.set_sharing(Sharing::Shared);
+        assert_eq!((a.hold_of(1), a.hold_of(2)), (Hold::Mine, Hold::Mine));
     }
 
     #[test]

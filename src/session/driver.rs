@@ -120,6 +120,7 @@ pub async fn run(
         shots: JoinSet::new(),
         displays,
         handles: vec![],
+        hands_waiting: None,
         screens,
         told_screen: None,
         meter: Meter::new(now),
@@ -259,6 +260,8 @@ struct Drive {
     sound: Option<AudioSubscription>,
     shots: JoinSet<Shot>,
     handles: Vec<HidHandle>,
+    /// The last of them that was given an event and not flushed; all are one writer's.
+    hands_waiting: Option<usize>,
     /// The size of each display's signal, and that of the one on which hands acted last.
     screens: Vec<Resolution>,
     told_screen: Option<Resolution>,
@@ -324,6 +327,10 @@ impl Drive {
                 }
                 Output::Event(event) => self.handle_event(event, reader),
                 Output::Timeout { at, why } => {
+                    // Hands first: each wake-up costs more than all the work for a key.
+                    if let Some(hands) = self.hands_waiting.take().and_then(|index| self.handles.get(index)) {
+                        hands.flush();
+                    }
                     self.outbox.wake();
                     tracing::trace!(session = self.session, why, "waiting");
                     return ControlFlow::Continue(self.stats_at.map_or(at, |stats_at| at.min(stats_at)));
@@ -406,7 +413,8 @@ impl Drive {
                 }
                 self.host.noticed(self.session, &event);
                 let (is_text, is_key) = (matches!(event, InputEvent::Text(_)), event.is_of_keyboard());
-                if let Err(error) = handle.send(event) {
+                self.hands_waiting = Some(index);
+                if let Err(error) = handle.queue(event) {
                     tracing::debug!(session = self.session, %error, "input discarded");
                     // What is refused of the pointer is made good by the next of it.
                     if is_key {

@@ -10,6 +10,7 @@ use kvmdesk::video::edid::Edid;
 use kvmdesk::video::format::PixelFormat;
 
 use super::machine::{Machine, PATIENCE, say};
+use super::plan::{Random, seed, summary};
 use super::{CONFIG, Session, config, install, launch, start, stop};
 use crate::support::controller::{Picture, write_png};
 
@@ -17,8 +18,6 @@ use crate::support::controller::{Picture, write_png};
 const AT_MOST: Duration = Duration::from_secs(30);
 /// Two bars differ by 191 or more; encoding costs up to 5, RGB565 up to 4.
 const TOLERANCE: u8 = 10;
-/// What CI repeats each time. `tests/lab/long` takes another.
-const SEED: u64 = 20_261_125;
 
 /// How much is done.
 struct Plan {
@@ -33,36 +32,20 @@ struct Plan {
 }
 
 impl Plan {
-    /// CI's, or the whole of it if `KVMDESK_LAB_LONG` names a seed.
+    /// CI's, or the whole of it.
     fn of_this_run() -> Self {
-        match std::env::var("KVMDESK_LAB_LONG") {
-            Ok(seed) => Self {
-                seed: seed.parse().expect("KVMDESK_LAB_LONG is a number"),
+        let (seed, is_long) = seed();
+        if is_long {
+            return Self {
+                seed,
                 modes: usize::MAX,
                 faults: 200,
                 most_pixels: usize::MAX,
                 most_hertz: usize::MAX,
                 has_all_formats: true,
-            },
-            Err(_) => Self {
-                seed: SEED,
-                modes: 12,
-                faults: 20,
-                most_pixels: 1_000_000,
-                most_hertz: 75,
-                has_all_formats: false,
-            },
+            };
         }
-    }
-}
-
-/// A repeatable sequence (Knuth's MMIX constants).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % most
+        Self { seed, modes: 12, faults: 20, most_pixels: 1_000_000, most_hertz: 75, has_all_formats: false }
     }
 }
 
@@ -369,10 +352,7 @@ fn modes_and_faults(machine: &Machine, plan: &Plan) {
     say(&format!("ok: {} modes, {}", chosen.len(), summary(&mut times)));
 
     // Each kind comes at least twice in twenty.
-    let mut faults: Vec<Fault> = FAULTS.into_iter().cycle().take(plan.faults).collect();
-    for n in (1..faults.len()).rev() {
-        faults.swap(n, random.below(n + 1));
-    }
+    let faults = random.deal(&FAULTS, plan.faults);
     let mut times = vec![];
     let small = small_modes(&all);
     for (number, fault) in faults.into_iter().enumerate() {
@@ -442,11 +422,4 @@ fn suffer_once(session: &mut Session<'_>, control: &str, line: &str, after: &str
     }
     session.in_guest(after);
     Instant::now()
-}
-
-fn summary(times: &mut [Duration]) -> String {
-    times.sort();
-    let at =
-        |part: usize| times.get(times.len() * part / 100).or(times.last()).map_or(0.0, Duration::as_secs_f64);
-    format!("median {:.1} s, 90 % within {:.1} s, longest {:.1} s", at(50), at(90), at(100))
 }

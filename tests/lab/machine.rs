@@ -144,10 +144,7 @@ impl<'a> Recording<'a> {
     /// What came since the last reading that was enough. Lines that are no events are notes of the recorder.
     fn new_lines(&self) -> Vec<String> {
         let text = self.machine.run(&format!("tail -n +{} {}", self.lines_read + 1, self.file));
-        // The last piece is empty, or a line that is still being written.
-        let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
-        lines.pop();
-        lines
+        whole_lines(&text)
     }
 
     /// The events since the last reading, when they are enough; `None` if they are not yet.
@@ -161,13 +158,32 @@ impl<'a> Recording<'a> {
         Some(events)
     }
 
+    /// Everything that came since the last reading, the recorder's notes too; and then what a script said.
+    pub fn take_lines(&mut self, script: &str) -> (Vec<String>, String) {
+        const BETWEEN: &str = "\n#\n";
+        let look = format!("tail -n +{} {}; printf '\\n#\\n'; {script}", self.lines_read + 1, self.file);
+        let said = self.machine.run(&look);
+        let (text, said) = said.split_once(BETWEEN).unwrap();
+        let lines = whole_lines(text);
+        self.lines_read += lines.len();
+        (lines, said.to_owned())
+    }
+
     /// How often the recorder has begun to listen since the last reading: more than 0 after a replug.
     pub fn relistened(&self) -> usize {
         self.new_lines().iter().filter(|line| *line == "# listening").count()
     }
 }
 
-fn parse_event(line: &str) -> Option<Event> {
+/// The lines of a text. Behind the last line's end is nothing, or a line that is still being written.
+fn whole_lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    lines.pop();
+    lines
+}
+
+/// A line of a recording, unless it is a note.
+pub fn parse_event(line: &str) -> Option<Event> {
     let mut numbers = line.split(' ').map(str::parse::<i32>);
     let mut next = || numbers.next()?.ok();
     Some((u16::try_from(next()?).ok()?, u16::try_from(next()?).ok()?, next()?))

@@ -9,7 +9,7 @@ use super::machine::{Event, Machine, Recording, say};
 use super::{Session, set_password, start, stop};
 
 const SETTINGS: &str = "[direct]\nlisten = \"0.0.0.0:21118\"\nallow-plaintext = true\n\
-    [video]\nsource = \"pattern\"\n[hid]\nbackend = \"uinput\"\n[log]\nlevel = \"debug\"\n";
+    [video]\nsource = \"pattern\"\nmax-size = \"source\"\n[hid]\nbackend = \"uinput\"\n[log]\nlevel = \"debug\"\n";
 const EV_REL: u16 = 2;
 
 /// Without uinput a sentence; when it comes keys, pointers, media keys and LEDs; nothing is left in the end.

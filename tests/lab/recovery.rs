@@ -10,7 +10,7 @@ use super::{CONFIG, Session, config, install, start, stop};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
+pub enum Cause {
     /// The computer's driver lets go of the interfaces and takes them again.
     DriverUnbound,
     /// The port is switched off and on.
@@ -22,7 +22,7 @@ enum Cause {
 }
 
 impl Cause {
-    fn begin(self) -> &'static str {
+    pub fn begin(self) -> &'static str {
         match self {
             Self::DriverUnbound => "lab usbhid off",
             Self::Suspended => "lab suspend on",
@@ -32,7 +32,7 @@ impl Cause {
     }
 
     /// What ends it, unless kvmdesk has to.
-    fn end(self) -> Option<&'static str> {
+    pub fn end(self) -> Option<&'static str> {
         match self {
             Self::DriverUnbound => Some("lab usbhid on"),
             Self::PortDisabled => Some("lab cable on"),
@@ -49,7 +49,7 @@ impl Cause {
 /// How often each comes.
 const ROUNDS: usize = 3;
 /// Half of the times input has to be back so soon.
-const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 pub fn walk_through(machine: &Machine) {
     machine.run("lab usb; lab video 1; lab mode 640x480p59; v4l2-ctl -d /dev/video0 -c osd_text_mode=2");

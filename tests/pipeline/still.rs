@@ -99,11 +99,7 @@ async fn a_snapshot_is_the_captured_picture_and_wakes_the_source_for_it() {
 
 #[tokio::test]
 async fn there_is_no_snapshot_of_a_card_or_of_a_pipeline_that_ended() {
-    let source = V4l2Source::new(V4l2Settings {
-        device: "/nonexistent/video".into(),
-        formats: Vec::new(),
-        edid: None,
-    });
+    let source = V4l2Source::new(V4l2Settings::at("/nonexistent/video"));
     let pipeline = Pipeline::spawn_from(Box::new(source), 60, Encoders::of_this_machine());
     let handle = pipeline.handle();
     let answer = tokio::time::timeout(PATIENCE, handle.snapshot()).await.unwrap();

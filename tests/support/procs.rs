@@ -74,8 +74,16 @@ impl Proc {
     /// # Panics
     /// The signal could not be sent.
     pub fn terminate(&self) {
-        let told = Command::new("sh").args(["-c", &format!("kill {}", self.child.id())]).status();
-        assert!(told.is_ok_and(|status| status.success()), "the process could not be told to end");
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, named as for `kill -s`.
+    ///
+    /// # Panics
+    /// The signal could not be sent.
+    pub fn signal(&self, name: &str) {
+        let told = Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.child.id())]).status();
+        assert!(told.is_ok_and(|status| status.success()), "the process could not be told");
     }
 
     /// Waits for its end.

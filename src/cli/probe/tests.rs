@@ -1,11 +1,12 @@
 //! What is chosen, and how it is told.
 
 use super::*;
+use crate::config::board::Boards;
 use crate::config::settings;
 use crate::media::pipeline::MaxSize;
 use crate::media::probe::{Edid, Format, Signal, Size};
 
-fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
+pub(in crate::cli) fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
     let format = |fourcc: &&str| Format {
         fourcc: (*fourcc).to_owned(),
         description: "words".into(),
@@ -29,13 +30,13 @@ fn capture(device: &str, formats: &[&str]) -> CaptureDevice {
             fps: Some(59.94),
             is_interlaced: false,
         },
-        edid: Edid { state: "set", bytes: 256, monitor: Some("Lab".into()) },
+        edid: Edid { state: "set", bytes: 256, monitor: Some("Lab".into()), data: vec![] },
         formats: formats.iter().map(format).collect(),
     }
 }
 
-fn v4l2(device: &str) -> VideoSettings {
-    let settings = V4l2Settings { device: device.into(), formats: vec![], edid: None };
+pub(in crate::cli) fn v4l2(device: &str) -> VideoSettings {
+    let settings = V4l2Settings::at(device);
     let source = SourceSettings::V4l2(settings);
     VideoSettings { source, max_fps: 30, max_size: MaxSize::Auto }
 }
@@ -48,7 +49,7 @@ fn yuyv(settings: &V4l2Settings) -> Option<Mode> {
         size: crate::video::format::Resolution::new(1920, 1080),
         interval: Some((1, 30)),
     };
-    settings.device.ends_with("video5").then_some(mode)
+    settings.to_string().ends_with("video5").then_some(mode)
 }
 
 #[test]
@@ -88,19 +89,19 @@ fn the_gadget_s_own_port_comes_first_then_a_free_one() {
     assert_eq!(chosen(&[]), None);
     let text = "[gadget]\nudc = \"b\"\n".to_owned();
     let parsed = crate::config::file::parse(std::path::Path::new("x"), text).unwrap();
-    let settings = settings::resolve(&parsed, |_| None, &settings::Overrides::default()).unwrap();
+    let settings =
+        settings::resolve(&parsed, &Boards::default(), |_| None, &settings::Overrides::default()).unwrap();
     let chosen = |all: &[UsbController]| choose_hands(Some(&settings), all);
     assert_eq!(chosen(&[usb("a", None), usb("b", None)]).device.as_deref(), Some("b"));
     assert_eq!(chosen(&[usb("a", None), usb("b", Some("other"))]).device, None);
     assert!(chosen(&[usb("a", None)]).note.contains("names b, which is not there"));
 }
 
-#[test]
-fn the_text_tells_what_the_report_holds() {
-    let captures = vec![capture("/nonexistent/video5", &["YUYV", "XXXX", "ZZZZ"])];
+/// What is found with these devices, of which the first display is configured to be `/nonexistent/video5`.
+pub(in crate::cli) fn report(captures: Vec<CaptureDevice>) -> Report {
     let choice = Choice {
         displays: vec![choose_display(&v4l2("/nonexistent/video5"), &captures, &[], yuyv)],
-        sound: choose_sound(None, &[]),
+        sound: choose_sound(None, &[], |_| None),
         hands: choose_hands(None, &[]),
     };
     let line = |name, state, is_chosen| EncoderLine {
@@ -113,9 +114,10 @@ fn the_text_tells_what_the_report_holds() {
         is_unproven: false,
         is_chosen,
     };
-    let report = Report {
+    Report {
         version: "1",
         build: Build { gstreamer: true, sound: true },
+        board: BoardLine { profile: "b".into(), name: "A board".into(), why: "why".into() },
         config_problem: Some("a fault".into()),
         captures,
         passed_over: vec![PassedOver { device: "/dev/video9".into(), reason: "why".into() }],
@@ -123,8 +125,12 @@ fn the_text_tells_what_the_report_holds() {
         encoders: vec![line("one", "good", true), line("two", "not-there", false)],
         usb_controllers: vec![],
         choice,
-    };
-    let text = text::render(&report);
+    }
+}
+
+#[test]
+fn the_text_tells_what_the_report_holds() {
+    let text = text::render(&report(vec![capture("/nonexistent/video5", &["YUYV", "XXXX", "ZZZZ"])]));
     for part in [
         "1920x1080, 59.94 frames a second",
         "formats  YUYV: 1920x1080 at 30, 1600x900 at 30, 1280x720 at 30, 960x540 at 30, 2 smaller",
@@ -133,6 +139,7 @@ fn the_text_tells_what_the_report_holds() {
         "/dev/video9  passed over: why",
         "* H.264  one                60 %  good: note",
         "not on this machine: two",
+        "Board: A board (profile b: why)",
         "! a fault",
         "Picture    /nonexistent/video5: YUYV 1920x1080, 30 frames a second",
         "Encoders   H.264 by one",

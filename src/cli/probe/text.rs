@@ -12,7 +12,7 @@ const SIZES_SHOWN: usize = 4;
 const WIDTH: usize = 100;
 
 /// The whole report.
-pub(super) fn render(report: &Report) -> String {
+pub(in crate::cli) fn render(report: &Report) -> String {
     let mut out = String::new();
     let yes = |is: bool, what: &'static str| if is { what } else { "" };
     let built = [yes(report.build.gstreamer, "GStreamer"), yes(report.build.sound, "sound")];
@@ -23,6 +23,8 @@ pub(super) fn render(report: &Report) -> String {
         format!("with {}", built.join(" and "))
     };
     line(&mut out, &format!("kvmdesk {}, built {with}", report.version));
+    let board = &report.board;
+    line(&mut out, &format!("Board: {} (profile {}: {})", board.name, board.profile, board.why));
     if let Some(problem) = &report.config_problem {
         line(&mut out, &format!("  ! {problem}"));
     }
@@ -130,7 +132,7 @@ fn show_capture(out: &mut String, capture: &CaptureDevice) {
 }
 
 /// A text in lines of at most so many characters where there are spaces, the later ones behind `indent` spaces.
-fn wrapped(text: &str, indent: usize) -> String {
+pub(in crate::cli) fn wrapped(text: &str, indent: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let Some(last) = lines.last_mut() else { break };

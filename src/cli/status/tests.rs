@@ -5,11 +5,12 @@ use crate::agent::status::{
     CaptureStatus, DroppedFrames, DroppedPictures, HidStatus, LaneStatus, StageLatencies, Status as Snapshot,
 };
 
-fn idle() -> Snapshot {
+pub(in crate::cli) fn idle() -> Snapshot {
     Snapshot {
         version: "1".into(),
         uptime_seconds: 307,
         problems: vec![],
+        metrics: None,
         target: TargetStatus {
             name: "desk".into(),
             id: "123456789".into(),
@@ -33,6 +34,7 @@ fn idle() -> Snapshot {
                 notice: String::new(),
                 reports_written: 7,
                 events_discarded: 0,
+                characters_not_typed: 0,
                 leds: vec![],
                 recovery: RecoveryStatus::default(),
             },
@@ -165,6 +167,12 @@ fn what_recovery_does_and_did_is_told() {
     assert!(text.contains("\n           lost 2 times, bound again 3 times, built again 1 times\n"), "{text}");
     status.target.hid.recovery = RecoveryStatus::default();
     assert!(!to_text(&status).contains("lost"));
+    status.target.hid.characters_not_typed = 2;
+    assert!(
+        to_text(&status).contains(", 0 events discarded, 2 characters not typed\n"),
+        "{}",
+        to_text(&status)
+    );
 }
 
 #[test]

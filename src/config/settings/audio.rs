@@ -18,7 +18,7 @@ pub(super) fn resolve(
         "off" => None,
         // A test card makes no sound.
         "auto" => displays.iter().find_map(|display| match &display.source {
-            SourceSettings::V4l2(settings) => Some(AudioDevice::Beside(settings.device.clone())),
+            SourceSettings::V4l2(settings) => Some(AudioDevice::Beside(settings.clone())),
             SourceSettings::Pattern => None,
         }),
         name if name.trim().is_empty() || name.contains(|c: char| c.is_control()) => {

@@ -16,7 +16,12 @@ pub(super) struct Resolved {
     pub(super) first_said: Option<String>,
 }
 
-pub(super) fn resolve(parsed: &ParsedFile, name: String, r: &mut Resolver) -> Result<Resolved, ConfigError> {
+pub(super) fn resolve(
+    parsed: &ParsedFile,
+    name: String,
+    udc_of_board: Option<String>,
+    r: &mut Resolver,
+) -> Result<Resolved, ConfigError> {
     let file = &parsed.file.gadget;
     let default = GadgetSpec { name, ..GadgetSpec::default() };
     let first_shown = r.shown.len();
@@ -29,7 +34,7 @@ pub(super) fn resolve(parsed: &ParsedFile, name: String, r: &mut Resolver) -> Re
             FunctionsValue::List(list) => list.iter().map(|f| word(*f)).collect::<Vec<_>>().join(", "),
         },
     );
-    let (udc, _) = r.pick("gadget.udc", [None, file.udc.clone(), None, None], Clone::clone);
+    let (udc, _) = r.pick_on(udc_of_board, "gadget.udc", [None, file.udc.clone(), None, None], Clone::clone);
     let hex = |id: &u32| format!("0x{id:04x}");
     let ids = [
         ("vendor-id", default.vendor_id, file.vendor_id),

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Origin, Overrides, Resolver, gadget, word};
-use crate::config::file::{BaudValue, ConfigError, HidBackendName, ParsedFile};
+use crate::config::board::{BoardProfile, Machine};
+use crate::config::file::gadget::GadgetSection;
+use crate::config::file::{BaudValue, ConfigError, ConfigFile, HidBackendName, ParsedFile};
 use crate::hid::backend::BackendSettings;
 use crate::hid::backend::ch9329::Ch9329Settings;
 use crate::hid::backend::ch9329::chip::{BAUD_RATES, Baud};
@@ -49,24 +51,36 @@ impl HidChoice {
     }
 }
 
+/// The backend that a file's other keys speak of: what was found when the machine started must not make them wrong.
+fn spoken_of(file: &ConfigFile) -> Option<HidBackendName> {
+    let speaks_of_gadget = file.gadget != GadgetSection::default() || file.hid.gadget.is_some();
+    let speaks_of_chip = file.hid.device.is_some() || file.hid.baud.is_some();
+    match (speaks_of_gadget, speaks_of_chip) {
+        (true, _) => Some(HidBackendName::Gadget),
+        (false, true) => Some(HidBackendName::Ch9329),
+        (false, false) => None,
+    }
+}
+
 /// The backend, with what belongs to it and nothing that belongs to another.
 pub(super) fn resolve(
     parsed: &ParsedFile,
+    (board, machine): (&BoardProfile, &Machine),
     flags: &Overrides,
     r: &mut Resolver,
 ) -> Result<HidChoice, ConfigError> {
     let file = &parsed.file;
     let path = |p: &PathBuf| p.display().to_string();
-    let (backend, _) = r.pick(
-        "hid.backend",
-        [Some(HidBackendName::Gadget), file.hid.backend, None, flags.hid_backend],
-        |b| word(*b),
-    );
+    let sayings = [None, file.hid.backend.or(spoken_of(file)), None, flags.hid_backend];
+    let (backend, _) = r.pick_on(Some(board.backend(machine)), "hid.backend", sayings, |b| word(*b));
+    let backend = backend.unwrap_or(HidBackendName::Gadget);
     let (gadget, gadget_origin) =
         r.pick("hid.gadget", [Some("kvmdesk".to_owned()), file.hid.gadget.clone(), None, None], Clone::clone);
     let (log, log_origin) =
         r.pick("hid.log", [None, file.hid.log.clone(), None, flags.hid_log.clone()], path);
-    let (device, device_origin) = r.pick("hid.device", [None, file.hid.device.clone(), None, None], path);
+    let of_board = board.hid.device.clone().filter(|_| backend == HidBackendName::Ch9329);
+    let sayings = [None, file.hid.device.clone(), None, None];
+    let (device, device_origin) = r.pick_on(of_board, "hid.device", sayings, path);
     let auto = || BaudValue::Word("auto".to_owned());
     let (baud, baud_origin) =
         r.pick("hid.baud", [Some(auto()), file.hid.baud.clone(), None, None], |baud| match baud {
@@ -85,8 +99,7 @@ pub(super) fn resolve(
             return Err(parsed.error("hid.baud", "write \"auto\", 9600 or 115200"));
         }
     };
-    let backend = backend.unwrap_or(HidBackendName::Gadget);
-    let usb = gadget::resolve(parsed, gadget, r)?;
+    let usb = gadget::resolve(parsed, gadget, board.udc(machine), r)?;
     let usb_key = usb.first_said.as_deref().filter(|_| flags.hid_backend.is_none());
     // What `demo` chooses overrides a whole section.
     let is_of_file = |origin: Origin| origin == Origin::File && flags.hid_backend.is_none();

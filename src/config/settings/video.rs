@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::{Origin, Overrides, Resolver, word};
+use crate::config::board::{self, BoardProfile, CaptureEntry};
 use crate::config::edid;
 use crate::config::file::{ConfigError, ParsedFile, VideoSection, VideoSource};
-use crate::media::capture::v4l2::V4l2Settings;
+use crate::media::capture::v4l2::mark::Mark;
+use crate::media::capture::v4l2::{V4l2Device, V4l2Settings};
+use crate::media::encode::encoders::Encoders;
 use crate::media::pipeline::{MaxSize, SourceSettings, VideoSettings};
 use crate::video::format::{PixelFormat, Resolution};
 
+/// The word for what the board has.
+const AUTO: &str = "auto";
 /// Most displays of one computer.
 const MOST_DISPLAYS: usize = 8;
 /// What a picture may be cut down to, both ways; the upper end is what H.264 level 5.2 has room for.
@@ -17,6 +22,7 @@ const SIZES: std::ops::RangeInclusive<u32> = 64..=4096;
 /// Every display in the order in which the app counts them; at least one.
 pub(super) fn resolve(
     parsed: &ParsedFile,
+    board: &BoardProfile,
     flags: &Overrides,
     r: &mut Resolver,
 ) -> Result<Vec<VideoSettings>, ConfigError> {
@@ -26,7 +32,7 @@ pub(super) fn resolve(
         return Err(parsed.error(&key, format!("a computer has at most {MOST_DISPLAYS} displays here")));
     }
     let first = Place { parsed, r: &mut *r, key: "video".to_owned(), shown: "video".to_owned() };
-    let mut displays = vec![first.resolve(&parsed.file.video, flags.video_source, Some("/dev/video0"))?];
+    let mut displays = vec![first.resolve(&parsed.file.video, flags.video_source, Some(board))?];
     for (n, section) in further.iter().enumerate() {
         let place =
             Place { parsed, r: &mut *r, key: format!("display[{n}]"), shown: format!("display-{}", n + 2) };
@@ -42,12 +48,40 @@ pub(super) fn resolve(
     Ok(displays)
 }
 
-/// The capture device of a display, if it has one.
+/// The path of a display's capture device, if it has one of its own.
 fn device_of(display: &VideoSettings) -> Option<&Path> {
     match &display.source {
-        SourceSettings::V4l2(settings) => Some(&settings.device),
+        SourceSettings::V4l2(V4l2Settings { devices }) => match devices.as_slice() {
+            [V4l2Device { mark: Mark::Path(path), .. }] => Some(path),
+            _ => None,
+        },
         SourceSettings::Pattern => None,
     }
+}
+
+/// The encoders that come before the others, best first.
+pub(super) fn encoder_order(
+    parsed: &ParsedFile,
+    board: &BoardProfile,
+    r: &mut Resolver,
+) -> Result<Vec<String>, ConfigError> {
+    let known = Encoders::names();
+    // A profile is for builds with and without GStreamer.
+    let mut of_board = board.encoders.clone();
+    of_board.retain(|name| known.contains(&name.as_str()));
+    let said = parsed.file.encoder.order.clone();
+    let unknown = said.iter().flatten().enumerate().find(|(_, name)| !known.contains(&name.as_str()));
+    if let Some((n, name)) = unknown {
+        let message = format!("`{name}` is none of {}", known.join(", "));
+        return Err(parsed.error(&format!("encoder.order[{n}]"), message));
+    }
+    let of_board = Some(of_board).filter(|order| !order.is_empty());
+    let sayings = [Some(vec![]), said, None, None];
+    let (order, _) = r.pick_on(of_board, "encoder.order", sayings, |order| match order.as_slice() {
+        [] => "(hardware first, then the least CPU)".to_owned(),
+        names => names.join(", "),
+    });
+    Ok(order.unwrap_or_default())
 }
 
 /// Where a section stands, and how its keys are shown.
@@ -72,27 +106,39 @@ impl Place<'_> {
         self.r.pick(format!("{}.{key}", self.shown), sayings, show)
     }
 
+    /// Notes what holds where the board may say something too.
+    fn pick_on(&mut self, board: Option<String>, key: &str, sayings: [Option<String>; 4]) {
+        self.r.pick_on(board, format!("{}.{key}", self.shown), sayings, Clone::clone);
+    }
+
+    /// `board` is given for the first display, which may be captured from what the board has.
     fn resolve(
         mut self,
         section: &VideoSection,
         flag: Option<VideoSource>,
-        default_device: Option<&str>,
+        board: Option<&BoardProfile>,
     ) -> Result<VideoSettings, ConfigError> {
         let (source, _) =
             self.pick("source", [Some(VideoSource::V4l2), section.source, None, flag], |s| word(*s));
         let source = source.unwrap_or(VideoSource::V4l2);
-        let default_device = default_device.filter(|_| source == VideoSource::V4l2).map(PathBuf::from);
-        let (device, _) = self.pick("device", [default_device, section.device.clone(), None, None], |d| {
-            d.display().to_string()
+        let auto = PathBuf::from(AUTO);
+        let of_board = board.map(|board| V4l2Settings { devices: board.devices() });
+        let default_device = of_board.as_ref().filter(|_| source == VideoSource::V4l2).map(|_| auto.clone());
+        let sayings = [default_device, section.device.clone(), None, None];
+        let (device, _) = self.pick("device", sayings, |d| match &of_board {
+            Some(of_board) if *d == auto => format!("{AUTO}: {of_board}"),
+            _ => d.display().to_string(),
         });
-        let (formats, _) = self.pick("formats", [Some(vec![]), section.formats.clone(), None, None], |f| {
-            match f.as_slice() {
-                [] => "(all, best first)".to_owned(),
-                names => names.join(", "),
-            }
-        });
-        let (edid, _) =
-            self.pick("edid", [Some("keep".to_owned()), section.edid.clone(), None, None], Clone::clone);
+        let is_auto = of_board.is_some() && device.as_ref() == Some(&auto);
+        let entries = board.map(|board| board.capture.as_slice()).filter(|_| is_auto).unwrap_or_default();
+        let all = Some("(all, best first)".to_owned());
+        let formats_said = section.formats.as_ref().map(|names| names.join(", "));
+        let formats_of = |entry: &CaptureEntry| entry.formats.as_ref().map(|names| names.join(", "));
+        self.pick_on(of_each(entries, formats_of), "formats", [all, formats_said, None, None]);
+        let edid_said = section.edid.clone();
+        let keep = Some("keep".to_owned());
+        let edid_of = |entry: &CaptureEntry| entry.edid.clone();
+        self.pick_on(of_each(entries, edid_of), "edid", [keep, edid_said.clone(), None, None]);
         let (size, _) = self.pick(
             "max-size",
             [Some("auto".to_owned()), section.max_size.clone(), None, None],
@@ -112,19 +158,23 @@ impl Place<'_> {
                 }
                 SourceSettings::Pattern
             }
-            (VideoSource::V4l2, None) => {
+            (VideoSource::V4l2, Some(device)) if is_auto || device != auto => {
+                let mut settings = of_board.filter(|_| is_auto).unwrap_or_else(|| V4l2Settings::at(device));
+                // What the file says holds for each of the board's devices.
+                if let Some(names) = &section.formats {
+                    let formats = self.formats(names)?;
+                    settings.devices.iter_mut().for_each(|device| device.formats.clone_from(&formats));
+                }
+                if let Some(word) = edid_said {
+                    let edid = edid::named(&word).map_err(|why| self.error("edid", why))?;
+                    settings.devices.iter_mut().for_each(|device| device.edid.clone_from(&edid));
+                }
+                SourceSettings::V4l2(settings)
+            }
+            (VideoSource::V4l2, _) => {
                 let message = "a display needs its own device, for instance device = \"/dev/video1\"";
                 return Err(self.parsed.error(&self.key, message));
             }
-            (VideoSource::V4l2, Some(device)) => SourceSettings::V4l2(V4l2Settings {
-                device,
-                formats: match &section.formats {
-                    Some(_) => self.formats(&formats.unwrap_or_default())?,
-                    // All of them, in the order that suits the device.
-                    None => vec![],
-                },
-                edid: edid::named(&edid.unwrap_or_default()).map_err(|why| self.error("edid", why))?,
-            }),
         };
         Ok(VideoSettings { source, max_fps, max_size })
     }
@@ -151,26 +201,20 @@ impl Place<'_> {
                 self.error("formats", "name at least one format, or leave the key out for all of them")
             );
         }
-        let mut formats = vec![];
-        for (n, name) in names.iter().enumerate() {
-            let fault = |message| self.error(&format!("formats[{n}]"), message);
-            let known = PixelFormat::ALL.into_iter().find(|f| fourcc(*f) == *name);
-            let Some(format) = known else {
-                let all: Vec<_> = PixelFormat::ALL.into_iter().map(fourcc).collect();
-                return Err(fault(format!("`{name}` is none of {}", all.join(", "))));
-            };
-            if formats.contains(&format) {
-                return Err(fault(format!("`{name}` is named twice")));
-            }
-            formats.push(format);
-        }
-        Ok(formats)
+        board::formats(names).map_err(|(n, message)| self.error(&format!("formats[{n}]"), message))
     }
 }
 
-/// A format's name as `v4l2-ctl --list-formats` prints it.
-fn fourcc(format: PixelFormat) -> String {
-    String::from_utf8_lossy(&format.fourcc()).into_owned()
+/// What a board says of its capture devices, as one text: which device is meant stands behind it, where they differ.
+fn of_each(entries: &[CaptureEntry], said: impl Fn(&CaptureEntry) -> Option<String>) -> Option<String> {
+    let one = |entry: &CaptureEntry| {
+        let text = said(entry)?;
+        let path = entry.path.as_ref().map(|path| path.display().to_string());
+        let device = entry.driver.clone().or(path).unwrap_or_default();
+        Some(if entries.len() > 1 { format!("{text} ({device})") } else { text })
+    };
+    let texts: Vec<_> = entries.iter().filter_map(one).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 fn max_size(text: &str) -> Result<MaxSize, String> {

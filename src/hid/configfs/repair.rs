@@ -43,6 +43,11 @@ pub(super) fn down_file(paths: &KernelPaths) -> PathBuf {
     paths.run.join("kvmdesk-gadget-down")
 }
 
+/// Whether somebody took the gadget down on purpose.
+pub fn is_taken_down(paths: &KernelPaths) -> bool {
+    down_file(paths).exists()
+}
+
 /// Asks root for a repair; does not wait for it.
 ///
 /// # Errors
@@ -94,7 +99,7 @@ pub fn take_request(paths: &KernelPaths) -> io::Result<Option<Repair>> {
 /// # Errors
 /// Any [`GadgetError`]; [`GadgetError::TakenDown`] if `kvmdesk gadget down` took it away.
 pub fn repair(repair: Repair, spec: &GadgetSpec, paths: &KernelPaths) -> Result<GadgetUp, GadgetError> {
-    if down_file(paths).exists() {
+    if is_taken_down(paths) {
         return Err(GadgetError::TakenDown(spec.name.clone()));
     }
     let dir = gadgets_dir(paths)?.join(&spec.name);

@@ -20,6 +20,9 @@ use super::writer::HidHealth;
 /// A move that the device does not take holds what follows it back no longer than this: a boot menu that reads
 /// only the keyboard has to get its keys.
 const MOVE_PATIENCE: Duration = Duration::from_millis(100);
+/// Clicks of a device that takes none hold keys back no longer than this, for the same reason. It is longer than a busy
+/// host looks away: what is typed is meant for what was clicked.
+const CLICK_PATIENCE: Duration = Duration::from_millis(250);
 /// How long a passing remark stays in the health notice.
 const REMARK_TIME: Duration = Duration::from_secs(10);
 
@@ -68,6 +71,8 @@ pub struct Engine {
     host: Host,
     ladder: Ladder,
     sleep: wake::Sleep,
+    /// The time of the last [`Self::poll_deed`].
+    polled_at: Option<Instant>,
     last_accepted: Option<Instant>,
     /// The LEDs as reported since the host came, and what a click just made of them.
     leds: Option<LedState>,
@@ -97,6 +102,7 @@ impl Engine {
             host: Host::There,
             ladder: Ladder::default(),
             sleep: wake::Sleep::default(),
+            polled_at: None,
             last_accepted: None,
             leds: None,
             clicked: None,
@@ -208,6 +214,7 @@ impl Engine {
 
     /// What to do now; `None`: wait until [`Self::deadline`], news or LEDs.
     pub fn poll_deed(&mut self, now: Instant) -> Option<Deed> {
+        self.polled_at = Some(now);
         if self.sleep.take_wish() {
             return Some(Deed::Wake);
         }
@@ -280,14 +287,15 @@ impl Engine {
         self.watch_absolute(is_refused);
     }
 
-    /// When [`Self::poll_deed`] has something new to say.
-    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+    /// When [`Self::poll_deed`] has something new to say. That may be over already: the time that counts is that of the
+    /// last poll, because a wait that ended since then was not looked at.
+    pub fn deadline(&self) -> Option<Instant> {
         let remark = self.remark.as_ref().map(|(_, until)| *until);
         if matches!(self.host, Host::Gone) {
             return self.ladder.deadline().into_iter().chain(remark).min();
         }
         let lanes = self.lanes.iter().filter_map(Lane::deadline);
-        let sessions = self.sessions.values().filter_map(|w| w.waits_until(now));
+        let sessions = self.sessions.values().filter_map(|w| w.waits_until(self.polled_at?));
         lanes.chain(sessions).chain(remark).min()
     }
 
@@ -347,15 +355,19 @@ impl Engine {
             }
             let is_due = work.waits_until(now).is_none();
             let is_free = is_due && !self.is_blocked(owner, &work, now);
-            if is_due
-                && !is_free
-                && self.wrote_all_but_moves(owner)
-                && let Some(event) = work.pop_key()
-            {
-                self.obey(owner, &mut work, event, now);
-                self.sessions.insert(owner, work);
-                self.served = owner;
-                return true;
+            if is_due && !is_free && !self.holds_keys_back(owner, now) {
+                let may_pass_clicks = self.may_pass_clicks(owner, now);
+                if let Some(event) = work.pop_key(may_pass_clicks) {
+                    self.obey(owner, &mut work, event, now);
+                    self.sessions.insert(owner, work);
+                    self.served = owner;
+                    return true;
+                }
+                // Its keys do not stay down for clicks that nobody reads.
+                if may_pass_clicks && work.is_closing && !work.has_keys() {
+                    self.enqueue_all(owner, |state| state.release_all(owner));
+                    return true;
+                }
             }
             if is_free && work.is_closing && !work.has_work() {
                 self.enqueue_all(owner, |state| state.release_all(owner));
@@ -372,11 +384,6 @@ impl Engine {
             }
         }
         false
-    }
-
-    /// Whether none of a session's reports wait but moves.
-    fn wrote_all_but_moves(&self, owner: OwnerId) -> bool {
-        self.lanes.iter().flat_map(Lane::pending).all(|(o, report)| *o != owner || report.is_move())
     }
 
     fn serve(&mut self, owner: OwnerId, work: &mut Work, now: Instant) {

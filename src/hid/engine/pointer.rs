@@ -5,11 +5,11 @@ use std::time::Instant;
 use crate::hid::backend::HidDevice;
 use crate::hid::lane::{Lane, NOBODY};
 use crate::hid::pointing::PointerMode;
-use crate::hid::report::OwnerId;
+use crate::hid::report::{OwnerId, Report};
 use crate::hid::work::Work;
 use crate::input::event::InputEvent;
 
-use super::{ABSOLUTE, Engine, KEYBOARD, MOVE_PATIENCE, RELATIVE, lane_index};
+use super::{ABSOLUTE, CLICK_PATIENCE, Engine, KEYBOARD, MOVE_PATIENCE, RELATIVE, lane_index};
 
 impl Engine {
     /// Which pointer devices the target understands.
@@ -69,19 +69,34 @@ impl Engine {
     }
 
     /// Whether a session has to wait for its own earlier reports. Of places the newest takes the older one's place in
-    /// the lane; distances wait in the queue, where they add up.
+    /// the lane; distances wait in the queue, where they add up. For keys see `Work::pop_key` too.
     pub(super) fn is_blocked(&self, owner: OwnerId, work: &Work, now: Instant) -> bool {
-        let next = work.queue.front().filter(|_| work.is_between_events());
-        let carrier = next.and_then(|event| self.carrier(event));
+        let next = work.queue.front().filter(|event| work.is_between_events() && !event.is_of_main_keys());
+        let Some(event) = next else { return self.holds_keys_back(owner, now) };
+        let carrier = self.carrier(event);
         self.lanes.iter().any(|lane| {
-            lane.pending().filter(|(o, _)| *o == owner).any(|(_, report)| match next {
-                _ if !report.is_move() => true,
-                Some(_) if carrier == Some(report.device()) => report.device() == HidDevice::Relative,
-                // A key need not wait for the pointer: see `Work::pop_key`.
-                Some(event) => !event.is_of_keyboard() && lane.busy_for(now) < MOVE_PATIENCE,
-                None => false,
+            lane.pending().filter(|(o, _)| *o == owner).any(|(_, report)| {
+                if !report.is_move() {
+                    true
+                } else if carrier == Some(report.device()) {
+                    report.device() == HidDevice::Relative
+                } else {
+                    !event.is_of_keyboard() && lane.busy_for(now) < MOVE_PATIENCE
+                }
             })
         })
+    }
+
+    /// Whether a session's own earlier reports hold its keys back: moves do not, and the clicks of a device that is not
+    /// read do not for long, because a boot menu reads the keyboard alone.
+    pub(super) fn holds_keys_back(&self, owner: OwnerId, now: Instant) -> bool {
+        let is_click = |(o, report): &(OwnerId, Report)| *o == owner && !report.is_move();
+        self.lanes.iter().any(|lane| !is_unread(lane, now) && lane.pending().any(is_click))
+    }
+
+    /// Whether a session's keys may go in front of its waiting clicks, because one of its reports is not read.
+    pub(super) fn may_pass_clicks(&self, owner: OwnerId, now: Instant) -> bool {
+        self.lanes.iter().any(|lane| is_unread(lane, now) && lane.pending().any(|(o, _)| *o == owner))
     }
 
     /// Whether a move comes right behind a text that is being typed: it need not wait for a long one.
@@ -89,4 +104,9 @@ impl Engine {
         let Some(device) = work.queue.front().and_then(|event| self.carrier(event)) else { return false };
         work.is_typing() && self.lanes[lane_index(device)].pending().all(|(o, _)| *o != owner)
     }
+}
+
+/// Whether no host looks at this lane's device, as far as keys are concerned that could go to another.
+fn is_unread(lane: &Lane, now: Instant) -> bool {
+    lane.devices != [HidDevice::Keyboard] && lane.busy_for(now) >= CLICK_PATIENCE
 }

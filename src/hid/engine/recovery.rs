@@ -19,7 +19,9 @@ const NOT_READING: &str = "The computer does not take keyboard and mouse input (
      waiting input was discarded and all keys were let go. It goes on by itself.";
 
 impl Engine {
-    /// All-up reports are due on every device; they are the first that a host gets.
+    /// All-up reports are due on every device; they are the first that a host gets. The last place is among them, because a
+    /// place is state and no event. It is not repeated: whether the host's driver listens yet cannot be known (Linux throws
+    /// away what waits in a device that nobody had open), and each click says its place itself.
     pub(super) fn greet(&mut self) {
         self.host = Host::Greeting;
         for lane in &mut self.lanes {

@@ -114,7 +114,7 @@ impl Sim {
                     }
                 }
             }
-            let deadline = self.engine.deadline(self.now).into_iter().chain(self.heals_at).min();
+            let deadline = self.engine.deadline().into_iter().chain(self.heals_at).min();
             match deadline {
                 Some(at) if at <= end => {
                     // A remark's deadline may lie in the past until the health is asked for.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::hid::report::OwnerId;
 use crate::hid::work::{Typed, Work};
 use crate::input::event::InputEvent;
+use crate::input::typist::Typist;
 use crate::input::usage::KeyUsage;
 
 use super::locks::LED_PATIENCE;
@@ -15,6 +16,11 @@ use super::{Engine, REMARK_TIME};
 const LONG_TEXT: usize = 32;
 
 impl Engine {
+    /// Texts are typed with this from now on.
+    pub(in crate::hid) fn set_typist(&mut self, typist: Typist) {
+        self.typist = Ok(typist);
+    }
+
     /// Whether this is Esc in the middle of a long text.
     pub(super) fn stops_text(&self, event: &InputEvent) -> bool {
         is_escape(event) && self.sessions.values().any(|work| work.longest_text_left() > LONG_TEXT)

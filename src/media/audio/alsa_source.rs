@@ -36,11 +36,10 @@ impl AlsaSource {
         match &self.device {
             AudioDevice::Named(name) => Ok(with_plug(name)),
             AudioDevice::Beside(video) => {
-                cards::beside(&cards::system(), video).map(|card| card.name()).ok_or_else(|| {
+                cards::of_capture(&cards::system(), video).map(|card| card.name()).ok_or_else(|| {
                     PcmError(format!(
-                        "no sound card belongs to {}; if another one has the sound, name it in audio.device \
-                         (`kvmdesk probe` lists them)",
-                        video.display()
+                        "no sound card belongs to {video}; if another one has the sound, name it in audio.device \
+                         (`kvmdesk probe` lists them)"
                     ))
                 })
             }
@@ -57,7 +56,7 @@ impl PcmSource for AlsaSource {
     fn name(&self) -> String {
         match &self.device {
             AudioDevice::Named(name) => with_plug(name),
-            AudioDevice::Beside(video) => format!("beside {}", video.display()),
+            AudioDevice::Beside(video) => format!("beside {video}"),
         }
     }
 
@@ -176,6 +175,7 @@ impl Pcm for AlsaPcm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::capture::v4l2::V4l2Settings;
 
     #[test]
     fn bare_hardware_is_opened_with_conversion() {
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(source.look(), Ok(()), "only opening tells");
         let Err(error) = source.open() else { panic!("opened") };
         assert!(error.0.contains("plughw:CARD=nobody,DEV=0") && error.0.contains("probe"), "{error}");
-        let mut source = AlsaSource::new(AudioDevice::Beside("/nonexistent/video0".into()));
+        let mut source = AlsaSource::new(AudioDevice::Beside(V4l2Settings::at("/nonexistent/video0")));
         let Err(error) = source.open() else { panic!("opened") };
         assert_eq!(source.look(), Err(error.clone()));
         assert!(error.0.contains("/nonexistent/video0") && error.0.contains("audio.device"), "{error}");

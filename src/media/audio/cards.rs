@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::media::capture::v4l2::V4l2Settings;
+
 /// A capture device of a sound card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
@@ -51,6 +53,14 @@ pub fn list(sys: &Path) -> Vec<Card> {
     found
 }
 
+/// The sound card of what one display is captured with: of the device that is there, the card that is one device with it,
+/// else the one whose short name the settings give.
+pub fn of_capture(sys: &Path, settings: &V4l2Settings) -> Option<Card> {
+    let (node, device) = settings.present().next()?;
+    let named = |card: &Card| device.sound.as_ref() == Some(&card.id);
+    beside(sys, &node).or_else(|| list(sys).into_iter().find(named))
+}
+
 /// The capture device that sits on the same USB device (else on the same platform device) as the video device at
 /// `video`, a node such as `/dev/video0` or a link to one.
 pub fn beside(sys: &Path, video: &Path) -> Option<Card> {
@@ -74,6 +84,7 @@ fn whole_device(hardware: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::capture::v4l2::mark::Mark;
     use std::os::unix::fs::symlink;
 
     /// A sysfs with sound cards and video nodes at places below `devices`.
@@ -138,6 +149,13 @@ mod tests {
         assert_eq!(found("video3").as_deref(), Some("plughw:CARD=HDMI,DEV=0"));
         assert_eq!(found("video4"), None);
         assert_eq!(found("video9"), None);
+        let mut settings = V4l2Settings::at(dir.path().join("class/video4linux/video4"));
+        let named = |settings: &V4l2Settings| of_capture(dir.path(), settings).map(|card| card.name());
+        assert_eq!(named(&settings), None);
+        settings.devices[0].sound = Some("Loopback".into());
+        assert_eq!(named(&settings).as_deref(), Some("plughw:CARD=Loopback,DEV=0"), "on another device");
+        settings.devices[0].mark = Mark::Path("/nonexistent/video4".into());
+        assert_eq!(named(&settings), None, "without pictures there is no sound");
         let numbers: Vec<_> = list(dir.path()).iter().map(|card| (card.number, card.device)).collect();
         assert_eq!(numbers, [(0, 0), (0, 1), (1, 0), (2, 0), (3, 0)]);
     }

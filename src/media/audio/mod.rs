@@ -11,11 +11,11 @@ pub mod source;
 #[cfg(feature = "sound")]
 pub mod worker;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, watch};
 
+use super::capture::v4l2::V4l2Settings;
 use super::wake::WakeSender;
 use crate::audio::format::EncodedAudio;
 
@@ -28,9 +28,9 @@ const WAITING_PACKETS: usize = 32;
 pub enum AudioDevice {
     /// An ALSA name, for instance `hw:1,0` or `plughw:CARD=MS2109,DEV=0`.
     Named(String),
-    /// The sound card that sits on the same device as this video device (see [`cards::beside`]); looked for each time
-    /// that it is opened.
-    Beside(PathBuf),
+    /// The sound card of what one display is captured with (see [`cards::of_capture`]); looked for each time that it is
+    /// opened.
+    Beside(V4l2Settings),
 }
 
 /// The settings of one sound source.

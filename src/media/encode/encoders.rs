@@ -125,18 +125,38 @@ impl Slot {
 }
 
 impl Encoders {
-    /// Those of this machine. Nothing is opened yet. The outcome of self-checks is kept for the life of the process.
+    /// Those of this machine in their own order.
     pub fn of_this_machine() -> Arc<Self> {
+        Self::in_order(&[])
+    }
+
+    /// Those of this machine, with the ones of these names first; a name of none is passed over. Nothing is opened yet.
+    /// The outcome of self-checks is kept for the life of the process.
+    pub fn in_order(first: &[String]) -> Arc<Self> {
+        let mut slots = Self::slots().to_vec();
+        let place = |slot: &Arc<Slot>| first.iter().position(|name| name == slot.candidate.name());
+        slots.sort_by_key(|slot| place(slot).unwrap_or(first.len()));
+        Self::with(slots)
+    }
+
+    /// The names of all that this build knows, whether this machine has them or not.
+    pub fn names() -> Vec<&'static str> {
+        let names = std::iter::once(OpenH264Candidate.name());
+        #[cfg(feature = "gstreamer")]
+        let names = names.chain(super::gstreamer::names());
+        names.collect()
+    }
+
+    fn slots() -> &'static [Arc<Slot>] {
         static SLOTS: OnceLock<Vec<Arc<Slot>>> = OnceLock::new();
-        let slots = SLOTS.get_or_init(|| {
+        SLOTS.get_or_init(|| {
             // Of equal cost openh264 comes first: it needs fewer bytes than x264 for the same SSIM, and no plugin.
             let mut candidates: Vec<Arc<dyn Candidate>> = vec![openh264()];
             #[cfg(feature = "gstreamer")]
             candidates.extend(super::gstreamer::candidates().map(|c| Arc::new(c) as Arc<dyn Candidate>));
             candidates.sort_by_key(|candidate| (!candidate.is_hardware(), candidate.cost()));
             candidates.into_iter().map(|candidate| Slot::new(candidate, true)).collect()
-        });
-        Self::with(slots.clone())
+        })
     }
 
     /// These, best first; each proves itself before its first use.

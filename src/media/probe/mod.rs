@@ -78,6 +78,9 @@ pub struct Edid {
     pub bytes: usize,
     /// The monitor's name in it.
     pub monitor: Option<String>,
+    /// The EDID itself; empty if there is none to read.
+    #[serde(skip)]
+    pub data: Vec<u8>,
 }
 
 /// A pixel format on offer.
@@ -145,7 +148,7 @@ fn look(device: &Path, openers: &[(PathBuf, String)]) -> io::Result<Option<Captu
     let fd = node.as_raw_fd();
     let who = capability(fd)?;
     let Some(api) = who.api else { return Ok(None) };
-    let settings = V4l2Settings { device: device.to_owned(), formats: vec![], edid: None };
+    let settings = V4l2Settings::at(device);
     let facts = device::probe(settings)?;
     let input = sys::input(fd);
     let number = input.as_ref().map_or(0, |(number, _)| *number);
@@ -196,12 +199,12 @@ fn edid(fd: i32, input: u32) -> Edid {
     match sys::edid(fd, input) {
         Ok(data) if !data.is_empty() => {
             let monitor = edid::Edid::parse(&data).ok().and_then(|edid| edid.name());
-            Edid { state: "set", bytes: data.len(), monitor }
+            Edid { state: "set", bytes: data.len(), monitor, data }
         }
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
-            Edid { state: "built-in", bytes: 0, monitor: None }
+            Edid { state: "built-in", bytes: 0, monitor: None, data: vec![] }
         }
-        Ok(_) | Err(_) => Edid { state: "none", bytes: 0, monitor: None },
+        Ok(_) | Err(_) => Edid { state: "none", bytes: 0, monitor: None, data: vec![] },
     }
 }
 

@@ -56,6 +56,13 @@ impl Lanes {
         }
     }
 
+    /// At most so many frames a second from now on.
+    pub(super) fn set_max_fps(&mut self, max_fps: u32) {
+        if std::mem::replace(&mut self.max_fps, max_fps) != max_fps {
+            self.seen = None;
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }

@@ -1,14 +1,18 @@
 // What the guest's shell cannot do:
 //   labtool serve PORT             runs scripts that come by TCP, several at a time
 //   labtool record DEVICE          prints evdev events, one a line, until the device goes
+//   labtool follow PLACE           the same of whatever device is plugged in at this place (EVIOCGPHYS), for ever
+//   labtool state PLACE...         prints which keys and buttons are down at these places, and where the pointer is
 //   labtool led DEVICE CODE VALUE  sets a LED, as the computer would
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/input.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,6 +91,51 @@ static int record(const char *device) {
   return 0;
 }
 
+// The node of the first device at this place; 0 if there is none.
+static int find_device(const char *place, char *node, size_t size) {
+  glob_t found;
+  if (glob("/sys/class/input/event*/device/phys", 0, 0, &found)) return 0;
+  int is_found = 0;
+  for (size_t i = 0; i < found.gl_pathc && !is_found; i++) {
+    char phys[128], name[32];
+    int fd = open(found.gl_pathv[i], O_RDONLY);
+    ssize_t length = fd < 0 ? -1 : read(fd, phys, sizeof phys - 1);
+    if (fd >= 0) close(fd);
+    if (length <= 0) continue;
+    phys[length - 1] = 0;  // in place of the line's end
+    if (strcmp(phys, place) || sscanf(found.gl_pathv[i], "/sys/class/input/%31[^/]", name) != 1) continue;
+    snprintf(node, size, "/dev/input/%s", name);
+    is_found = access(node, R_OK) == 0;
+  }
+  globfree(&found);
+  return is_found;
+}
+
+static void follow(const char *place) {
+  char node[64];
+  for (;;) {
+    if (find_device(place, node, sizeof node)) record(node);
+    usleep(20000);
+  }
+}
+
+static int show_state(const char *place) {
+  unsigned char down[KEY_CNT / 8] = {0};
+  char node[64];
+  int fd = find_device(place, node, sizeof node) ? open(node, O_RDONLY) : -1;
+  if (fd < 0 || ioctl(fd, EVIOCGKEY(sizeof down), down) < 0) {
+    printf("gone %s\n", place);
+    return 0;
+  }
+  for (int code = 0; code < KEY_CNT; code++)
+    if (down[code / 8] >> code % 8 & 1) printf("down %d\n", code);
+  struct input_absinfo x, y;
+  if (ioctl(fd, EVIOCGABS(ABS_X), &x) >= 0 && ioctl(fd, EVIOCGABS(ABS_Y), &y) >= 0)
+    printf("at %d %d\n", x.value, y.value);
+  close(fd);
+  return 0;
+}
+
 static int set_led(const char *device, int code, int value) {
   int fd = open(device, O_RDWR);
   if (fd < 0) return fail(device);
@@ -98,7 +147,12 @@ static int set_led(const char *device, int code, int value) {
 int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "record")) return record(argv[2]);
+  if (argc == 3 && !strcmp(argv[1], "follow")) follow(argv[2]);
+  if (argc > 2 && !strcmp(argv[1], "state")) {
+    for (int n = 2; n < argc; n++) show_state(argv[n]);
+    return 0;
+  }
   if (argc == 5 && !strcmp(argv[1], "led")) return set_led(argv[2], atoi(argv[3]), atoi(argv[4]));
-  fprintf(stderr, "labtool: serve PORT | record DEVICE | led DEVICE CODE VALUE\n");
+  fprintf(stderr, "labtool: serve PORT | record DEVICE | follow PLACE | state PLACE... | led DEVICE CODE VALUE\n");
   return 2;
 }

@@ -64,7 +64,7 @@ impl Pair {
                 self.line.step();
             }
             let _ = self.engine.health(now);
-            let due = self.engine.deadline(now).into_iter().chain(self.line.next()).min();
+            let due = self.engine.deadline().into_iter().chain(self.line.next()).min();
             match due {
                 Some(at) if at <= end => self.line.now = self.line.now.max(at),
                 _ => break,

@@ -252,3 +252,32 @@ proptest::proptest! {
         proptest::prop_assert_eq!(stand(&sim, (3, 3)), last);
     }
 }
+
+#[test]
+fn a_click_that_nobody_reads_holds_keys_and_text_back_for_a_moment_only() {
+    let clicks: [&[InputEvent]; 3] = [
+        &[place(1), left(true), left(false)],
+        &[
+            InputEvent::PointerRelative { dx: 9, dy: 9 },
+            InputEvent::PointerRelative { dx: 9, dy: 9 },
+            left(true),
+        ],
+        &[InputEvent::Consumer(ConsumerUsage(0xE2)), InputEvent::Consumer(ConsumerUsage(0xE2))],
+    ];
+    for events in clicks {
+        let mut sim = Sim::new();
+        sim.answers[1..].fill(BUSY);
+        sim.send(A, events.iter().cloned());
+        sim.send(A, [key(KeyUsage::A, true), key(KeyUsage::A, false), InputEvent::Text("aa".into())]);
+        sim.run(200);
+        assert!(sim.keys().is_empty(), "{events:?}: what is clicked and what is typed keep their order");
+        sim.run(150);
+        assert_eq!(sim.keys(), [A_DOWN, UP].repeat(3), "{events:?}");
+        sim.send(A, [key(KeyUsage::A, true)]);
+        sim.run(20);
+        assert_eq!(sim.keys().len(), 7, "{events:?}");
+        sim.engine.close(A);
+        sim.run(20);
+        assert_eq!(sim.keys().last(), Some(&UP), "{events:?}: a key is let go");
+    }
+}

@@ -8,6 +8,19 @@ fn escape(is_down: bool) -> InputEvent {
     key(KeyUsage::ESCAPE, is_down)
 }
 
+/// A thread that runs late: the pause between two strokes ends while it is still at the one before.
+#[test]
+fn a_pause_that_ended_meanwhile_is_not_slept_through() {
+    let mut sim = Sim::new();
+    sim.send(A, [InputEvent::Text("xxx".into()), key(KeyUsage::A, true)]);
+    sim.run(0);
+    while sim.engine.deadline().is_some() {
+        sim.now += TEXT_PACE * 2;
+        sim.run(0);
+    }
+    assert_eq!(sim.keys(), [["00001b0000000000", UP].repeat(3), vec![A_DOWN]].concat());
+}
+
 #[test]
 fn esc_from_anyone_stops_long_texts_at_once_and_is_not_a_key_then() {
     let mut sim = Sim::new();

@@ -22,6 +22,8 @@ use crate::video::format::{PixelFormat, Resolution};
 /// The configured device, open or not.
 pub struct Kernel {
     settings: V4l2Settings,
+    /// Which of the settings' devices was opened last.
+    which: usize,
     finder: Finder,
     open: Option<Open>,
     /// Frames need not be larger.
@@ -72,9 +74,17 @@ impl DeviceFacts {
 impl Kernel {
     /// The device is opened later.
     pub fn new(settings: V4l2Settings) -> Self {
-        let finder = Finder::new(settings.device.clone());
-        let believed = Believed::default();
-        Self { settings, finder, open: None, wish: None, believed, passed_over: Vec::new(), edid_fault: None }
+        let finder = Finder::new(settings.devices.iter().map(|device| device.mark.clone()).collect());
+        Self {
+            settings,
+            which: 0,
+            finder,
+            open: None,
+            wish: None,
+            believed: Believed::default(),
+            passed_over: Vec::new(),
+            edid_fault: None,
+        }
     }
 
     /// The descriptor to poll, if there is one.
@@ -119,8 +129,8 @@ impl Kernel {
     /// # Errors
     /// If it cannot be opened.
     pub fn facts(&mut self) -> io::Result<DeviceFacts> {
-        let formats = &self.settings.formats;
-        let mut open = open_first(&self.finder, self.believed)?;
+        let (which, mut open) = open_first(&self.finder, self.believed)?;
+        let formats = self.settings.devices.get(which).map_or(&[][..], |device| &device.formats);
         let signal = match hdmi::query_timings(open.fd()) {
             Ok(timings) => {
                 open.timings = Some(timings);
@@ -152,14 +162,16 @@ impl Kernel {
     fn show_edid(&mut self) {
         let Some(open) = &mut self.open else { return };
         let now = hdmi::get_edid(open.fd());
-        let Some(wanted) = self.settings.edid.clone() else {
+        let wanted = self.settings.devices.get(self.which).and_then(|device| device.edid.clone());
+        let Some(wanted) = wanted else {
             open.edid = now.ok().filter(|bytes| Edid::parse(bytes).is_ok());
+            self.edid_fault = None;
             return;
         };
         let fault = match now {
             Ok(now) if is_shown_as(&now, &wanted) => None,
             Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => Some(
-                "the capture device has no EDID that could be set; remove `edid` from its settings"
+                "the capture device has no EDID that could be set; write edid = \"keep\" in its settings"
                     .to_owned(),
             ),
             _ => match hdmi::set_edid(open.fd(), &wanted) {
@@ -242,8 +254,9 @@ fn is_of_device(error: &io::Error) -> bool {
 
 impl Hardware for Kernel {
     fn open(&mut self) -> io::Result<()> {
-        let open = open_first(&self.finder, self.believed)?;
-        self.finder.take(&open.capability);
+        let (which, open) = open_first(&self.finder, self.believed)?;
+        self.which = which;
+        self.finder.take(which, &open.capability);
         tracing::info!(device = %open.path.display(), card = open.capability.card, api = ?open.api, "capture device opened");
         self.open = Some(open);
         self.show_edid();
@@ -306,7 +319,8 @@ impl Hardware for Kernel {
     }
 
     fn configure(&mut self) -> io::Result<Resolution> {
-        let (formats, wish) = (self.settings.formats.clone(), self.wish);
+        let device = self.settings.devices.get(self.which);
+        let (formats, wish) = (device.map(|device| device.formats.clone()).unwrap_or_default(), self.wish);
         let open = self.device()?;
         open.format = None;
         if let Some(timings) = open.timings.filter(|_| open.has_timings) {

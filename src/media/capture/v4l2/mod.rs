@@ -3,10 +3,12 @@
 //! change of the signal. Here the real clock and poll(2) meet the machine in `receiver`.
 #![allow(clippy::disallowed_methods, reason = "an edge: waits and retries are real time")]
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use self::device::Kernel;
+use self::mark::Mark;
 use self::receiver::Receiver;
 use super::{FramePair, Source, SourceEvent, SourceReport, SourceState};
 use crate::media::wake::WakeReceiver;
@@ -16,21 +18,54 @@ pub mod choose;
 pub mod device;
 mod find;
 mod hidraw;
+pub mod mark;
 mod open;
 mod receiver;
 mod stick;
 mod stream;
 pub(in crate::media) mod sys;
 
-/// What a capture device is opened with.
+/// The devices that one display may be captured from, best first: the first that is there is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct V4l2Settings {
-    /// Device node, for instance `/dev/video0` or a link in `/dev/v4l/by-path`.
-    pub device: PathBuf,
+    /// In order.
+    pub devices: Vec<V4l2Device>,
+}
+
+/// A capture device and how it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V4l2Device {
+    /// What it is known by.
+    pub mark: Mark,
     /// The formats that may be used, best first; none for all of them in the order that is best for the device.
     pub formats: Vec<PixelFormat>,
     /// What the receiver tells the computer that it can show; `None` leaves it as it is.
     pub edid: Option<Vec<u8>>,
+    /// The short name of the sound card that carries its sound, if that is not one device with it.
+    pub sound: Option<String>,
+}
+
+impl V4l2Settings {
+    /// One device: a node such as `/dev/video0`, or a link to it.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let mark = Mark::Path(path.into());
+        Self { devices: vec![V4l2Device { mark, formats: vec![], edid: None, sound: None }] }
+    }
+
+    /// The nodes that may be it and are there now, best first, each with its device.
+    pub fn present(&self) -> impl Iterator<Item = (PathBuf, &V4l2Device)> {
+        let nodes = |device: &V4l2Device| device.mark.nodes();
+        let all =
+            self.devices.iter().flat_map(move |device| nodes(device).into_iter().map(move |n| (n, device)));
+        all.filter(|(node, _)| node.exists())
+    }
+}
+
+impl fmt::Display for V4l2Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let marks: Vec<_> = self.devices.iter().map(|device| device.mark.to_string()).collect();
+        f.write_str(&marks.join(" or "))
+    }
 }
 
 /// A capture device as a source.
@@ -184,7 +219,7 @@ mod tests {
     #[test]
     fn a_device_that_is_not_there_is_a_state_and_is_tried_again() {
         for path in ["/nonexistent/video0", "/dev/null", "/dev/video\0"] {
-            let settings = V4l2Settings { device: path.into(), formats: vec![], edid: None };
+            let settings = V4l2Settings::at(path);
             assert!(device::probe(settings.clone()).is_err());
             let mut source = V4l2Source::new(settings);
             assert_eq!(source.state(), SourceState { signal: SignalState::NoDevice, resolution: None });

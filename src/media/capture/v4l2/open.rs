@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::choose::{self, Mode};
-use super::find::Finder;
+use super::find::{Candidate, Finder};
 use super::stick::{Believed, Stick};
 use super::stream::{Stream, pixels_of};
 use super::sys::hdmi::Timings;
@@ -44,14 +44,17 @@ pub(super) struct Open {
     pub(super) stick: Option<Stick>,
 }
 
-/// Opens the first node that is the device; with none of them, one of the same kind at another place. Another device that
-/// has got its number is not taken for it. `believed`: of the stick, if it is one and was open before.
-pub(super) fn open_first(finder: &Finder, believed: Believed) -> io::Result<Open> {
+/// Opens the first node that is the device, and tells which of the finder's marks it is; with none of them, one of the
+/// same kind at another place. Another device that has got its number is not taken for it. `believed`: of the stick, if it
+/// is one and was open before.
+pub(super) fn open_first(finder: &Finder, believed: Believed) -> io::Result<(usize, Open)> {
     let (mut like_it, mut first) = (None, None);
-    for path in finder.candidates() {
+    for Candidate { mark, path } in finder.candidates() {
         match Open::at(&path, believed) {
-            Ok(open) if finder.is_it(&open.capability) => return Ok(open),
-            Ok(open) if like_it.is_none() && finder.is_like_it(&open.capability) => like_it = Some(open),
+            Ok(open) if finder.is_it(mark, &open.capability) => return Ok((mark, open)),
+            Ok(open) if like_it.is_none() && finder.is_like_it(mark, &open.capability) => {
+                like_it = Some((mark, open));
+            }
             Ok(open) => {
                 let text = format!("\"{}\" has taken its number", open.capability.card);
                 first.get_or_insert(io::Error::new(io::ErrorKind::NotFound, text));

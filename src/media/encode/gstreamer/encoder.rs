@@ -46,6 +46,8 @@ pub struct GstEncoder {
     told: u32,
     /// The element does not make key frames when asked to; it has to be started anew.
     overlooks_requests: bool,
+    /// No frame went through it since it was started.
+    is_fresh: bool,
     pool: BytesMut,
 }
 
@@ -79,6 +81,7 @@ impl GstEncoder {
             inputs: Vec::new(),
             told,
             overlooks_requests: false,
+            is_fresh: true,
             pool: BytesMut::new(),
         })
     }
@@ -99,6 +102,11 @@ impl GstEncoder {
         let wanted = self.wanted(order);
         if wanted == self.told {
             return Ok(());
+        }
+        if self.is_fresh {
+            // It is still being told its format by another thread: `av1enc` takes its two locks in one order there and in
+            // the other where a property is set, and hangs for ever.
+            return self.restart(wanted);
         }
         if let Control::Restart { .. } = self.row.control {
             // A key frame that is wanted anyway makes the restart free.
@@ -147,6 +155,7 @@ impl GstEncoder {
         self.line.stop();
         (self.element, self.line) = start(self.row, self.resolution, &self.layout, told)?;
         self.told = told;
+        self.is_fresh = true;
         self.inputs.clear();
         Ok(())
     }
@@ -155,6 +164,7 @@ impl GstEncoder {
     fn encode_once(&mut self, picture: Shown<'_>) -> Result<EncodedPicture, EncodeError> {
         let buffer = self.buffer_of(picture)?;
         let sample = self.line.exchange(buffer)?;
+        self.is_fresh = false;
         let encoded = sample.buffer().ok_or_else(|| failed(self.row.element, "an empty frame"))?;
         let map = encoded.map_readable().map_err(|error| failed(self.row.element, error))?;
         let data = self.collect(&map);

@@ -44,6 +44,11 @@ pub(super) fn candidates() -> impl Iterator<Item = GstCandidate> {
     table::TABLE.iter().map(|row| GstCandidate { row, is_there: has_element(row.element) })
 }
 
+/// The name of every row; does not start GStreamer.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    table::TABLE.iter().map(|row| row.element)
+}
+
 /// A row as a candidate.
 pub(super) struct GstCandidate {
     row: &'static Row,
