@@ -159,7 +159,7 @@ fn a_wrong_value_is_a_sentence_and_writes_nothing() {
 }
 
 #[test]
-fn a_running_daemon_takes_the_password_and_is_to_be_restarted_for_the_rest() {
+fn a_running_daemon_takes_the_password_and_is_to_be_told_of_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     fs::create_dir(dir.join("etc")).unwrap();
@@ -177,7 +177,7 @@ fn a_running_daemon_takes_the_password_and_is_to_be_restarted_for_the_rest() {
     fs::write(dir.join("secret"), "correct horse").unwrap();
     let told = json(&setup(dir, &["--name", "office", "--password-file", "secret"]));
     assert_eq!(told["is_running"], true);
-    assert!(told["warnings"].to_string().contains("systemctl restart kvmdesk"), "{told:#}");
+    assert!(told["warnings"].to_string().contains("systemctl reload kvmdesk"), "{told:#}");
     let status: Value = serde_json::from_slice(&status(&[]).stdout).unwrap();
     assert_eq!((&status["target"]["password"], &status["target"]["id"]), (&"permanent".into(), &told["id"]));
 }

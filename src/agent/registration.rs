@@ -32,7 +32,8 @@ pub(super) fn pong_of(answers: &Answers) -> Pong {
     }
 }
 
-/// Stores what the registration at `server` (`HOST:PORT`) learns; what cannot be stored now is tried again, and `status` says so until it is.
+/// Stores what the registration at `server` (`HOST:PORT`) learns; what cannot be stored now is tried again, and
+/// `status` says so until it is.
 pub(super) async fn obey(
     answers: Arc<Answers>,
     server: String,

@@ -1,4 +1,4 @@
-//! Asks for a secret on the terminal, with the echo off while it is typed (termios(3)), and knows how wide the terminal is.
+//! Asks for a secret on the terminal, with the echo off while it is typed (termios(3)), and knows the terminal's size.
 #![allow(unsafe_code, reason = "tcgetattr, tcsetattr and one ioctl")]
 
 use std::io::{self, BufRead as _, Write as _};
@@ -51,8 +51,8 @@ pub fn ask_hidden(prompt: &str) -> io::Result<String> {
     Ok(line)
 }
 
-/// Characters in a line of the terminal on standard output; `None` if it is none, or does not say (a serial line).
-pub fn columns() -> Option<usize> {
+/// Columns and rows of the terminal on standard output; `None` if it is none, or does not say (a serial line).
+pub fn size() -> Option<(usize, usize)> {
     let mut size = MaybeUninit::<libc::winsize>::zeroed();
     // SAFETY: TIOCGWINSZ fills the structure when it returns 0; all bit patterns are valid.
     let size = unsafe {
@@ -61,5 +61,5 @@ pub fn columns() -> Option<usize> {
         }
         size.assume_init()
     };
-    (size.ws_col > 0).then_some(size.ws_col.into())
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col.into(), size.ws_row.into()))
 }

@@ -161,7 +161,7 @@ impl Plan {
         warnings.extend(self.settings.server.as_ref().and_then(|s| odd_key(s.key.reveal())));
         if is_running && is_config_changed {
             warnings.push(
-                "kvmdesk runs with the configuration from before: `systemctl restart kvmdesk` takes the new one over"
+                "kvmdesk runs with the configuration from before: `systemctl reload kvmdesk` has it take the new one over"
                     .to_owned(),
             );
         }

@@ -157,7 +157,7 @@ fn ask_password(now: &Settings) -> Result<Option<String>, Failure> {
         if is_set {
             "A password is set; Enter keeps it."
         } else {
-            "The password for the app. With Enter alone there is a one-time password, new at each start."
+            "The password for the app. With Enter alone there is a one-time password, new after each session."
         }
     );
     println!("Take another one for each board: who learns one gets into all that share it.");
@@ -183,7 +183,7 @@ fn tell_written(outcome: &Outcome) {
 fn start(outcome: &Outcome) -> Result<bool, Failure> {
     let (deed, question) = match (outcome.is_running, outcome.is_config_changed) {
         (true, false) => return Ok(true),
-        (true, true) => ("restart", "Restart kvmdesk now, which ends its sessions (y/n)"),
+        (true, true) => ("reload", "Have kvmdesk take it over now (y/n)"),
         (false, _) => ("start", "Start kvmdesk now (y/n)"),
     };
     if !matches!(read(question, "y")?.as_str(), "" | "y" | "Y" | "yes") {
@@ -213,7 +213,7 @@ fn wait_for_registration(store: &Store) {
 
 /// ID, and codes for a phone.
 fn show_ways_in(outcome: &Outcome, settings: &Settings) {
-    let columns = terminal::columns().unwrap_or(80);
+    let columns = terminal::size().map_or(80, |(columns, _)| columns);
     if let Some(server) = &settings.server {
         let all = ServerString {
             host: shown(settings, "server.host"),

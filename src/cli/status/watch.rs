@@ -1,11 +1,10 @@
 //! `kvmdesk status --watch`: the page every second, redrawn in place on a terminal, block after block elsewhere.
-#![allow(unsafe_code, reason = "the size of a terminal (ioctl_tty(2))")]
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use crate::agent::store::Store;
+use crate::agent::terminal;
 use crate::cli::Failure;
 
 use super::{ask, to_text};
@@ -17,32 +16,23 @@ const USUAL_SIZE: (usize, usize) = (80, 24);
 /// Where texts begin, behind the first column.
 const INDENT: usize = 11;
 
-/// Shows page after page until the reader is gone or the user interrupts. A daemon that ends meanwhile is waited for.
+/// Shows page after page until the user interrupts; a reader that leaves ends the process (`cli::pipe`). A daemon that ends meanwhile is waited for.
 pub(super) fn watch(store: &Store) -> Result<(), Failure> {
     let mut page = to_text(ask(store)?.as_ref());
     let mut out = io::stdout().lock();
     let is_terminal = out.is_terminal();
     let mut head = "\x1b[2J";
     loop {
-        let shown = if is_terminal { head.to_owned() + &drawn(&page, size(&out)) } else { page + "\n" };
+        let shown = if is_terminal {
+            head.to_owned() + &drawn(&page, terminal::size().unwrap_or(USUAL_SIZE))
+        } else {
+            page + "\n"
+        };
         head = "";
-        match out.write_all(shown.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written?,
-        }
+        out.write_all(shown.as_bytes())?;
+        out.flush()?;
         std::thread::sleep(EVERY);
         page = ask(store).map_or_else(|failure| failure.text + "\n", |status| to_text(&status));
-    }
-}
-
-/// Columns and rows of the terminal.
-fn size(out: &impl AsRawFd) -> (usize, usize) {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ fills the structure that it is given, which outlives the call.
-    let answer = unsafe { libc::ioctl(out.as_raw_fd(), libc::TIOCGWINSZ, &mut size) };
-    match (answer, usize::from(size.ws_col), usize::from(size.ws_row)) {
-        (0, columns @ 1.., rows @ 1..) => (columns, rows),
-        _ => USUAL_SIZE,
     }
 }
 

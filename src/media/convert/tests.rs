@@ -103,8 +103,8 @@ const FORMATS: [PixelFormat; 19] = {
     formats
 };
 
-#[test]
-fn pure_colours_and_greys_stay_within_three() {
+/// Pure colours, a mixed one, and greys.
+fn colours() -> Vec<[u8; 3]> {
     let mut colours = vec![
         [255, 0, 0],
         [0, 255, 0],
@@ -112,9 +112,15 @@ fn pure_colours_and_greys_stay_within_three() {
         [255, 255, 0],
         [0, 255, 255],
         [255, 0, 255],
-        [255, 255, 255],
+        [90, 120, 200],
     ];
     colours.extend((0..=255).step_by(15).map(|g| [g as u8; 3]));
+    colours
+}
+
+#[test]
+fn pure_colours_and_greys_stay_within_three() {
+    let colours = colours();
     for format in FORMATS {
         for (size, padding) in [(Resolution::new(64, 36), 0), (Resolution::new(35, 21), 6)] {
             let grey_only = format == PixelFormat::Grey;
@@ -170,18 +176,8 @@ fn other_colour_spaces_come_out_as_bt601_limited() {
 
 #[test]
 fn limited_rgb_comes_out_as_it_was_meant() {
-    let mut colours = vec![
-        [255, 0, 0],
-        [0, 255, 0],
-        [0, 0, 255],
-        [255, 255, 0],
-        [0, 255, 255],
-        [255, 0, 255],
-        [90, 120, 200],
-    ];
-    colours.extend((0..=255).step_by(15).map(|g| [g as u8; 3]));
     for format in FORMATS.into_iter().filter(|format| format.is_rgb()) {
-        for rgb in &colours {
+        for rgb in &colours() {
             let limited = rgb.map(|c| (16.0 + f64::from(c) * 219.0 / 255.0).round() as u8);
             // What RGB565 cannot say is no fault of the conversion.
             let want = shown_by(format, limited).map(|c| (f64::from(c) - 16.0) * 255.0 / 219.0);
