@@ -18,8 +18,9 @@ use crate::video::jpeg::whole_picture;
 
 /// Up to three are ours (waiting, lent, held back), two stay with the driver.
 const BUFFERS: u32 = 5;
-/// So many more where pictures go to encoders as they are: an encoder may hold its last two until it gets another.
-const KEPT: u32 = 2;
+/// So many more where pictures go to encoders as they are: an encoder may hold its last two until it gets another, and one
+/// may be lent while another is out.
+const KEPT: u32 = 3;
 
 /// Other FourCCs of a layout: several memory planes, or alpha where we need nothing.
 const ALIASES: [([u8; 4], PixelFormat); 13] = [
@@ -169,9 +170,11 @@ impl Stream {
         }))
     }
 
-    /// The lent frame, to be kept.
+    /// The lent frame, to be kept. With it the one held back may be kept too, for as long as anyone likes: none more, so that
+    /// the driver always has two.
     fn kept(&self, current: &RawFrame<'_>) -> Option<CapturedPicture> {
-        let lent = self.lent.as_ref().filter(|_| self.can_be_kept)?;
+        let has_room = self.busy.len() + 2 <= KEPT as usize;
+        let lent = self.lent.as_ref().filter(|_| self.can_be_kept && has_room)?;
         let buffer = self.buffers.get(lent.filled.index as usize)?;
         CapturedPicture::of(current, buffer.clone())
     }
