@@ -40,6 +40,7 @@ pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> Vi
         keyframes: stats.keyframes,
         refinements: stats.refinements,
         passed_through: stats.passed_through,
+        handed_over: stats.handed_over,
         fps_in: tenths(stats.fps_in),
         fps_out: tenths(stats.fps_out),
         dropped: DroppedPictures {

@@ -1,6 +1,7 @@
 //! A captured picture that can go to an encoder as it is: NV12 in the colours that apps show, in its source's own
 //! memory, which is held for as long as anyone reads it. Neither converted nor copied.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +13,11 @@ use crate::video::format::{PixelFormat, Resolution};
 pub trait CaptureMemory: Send + Sync {
     /// The bytes of a memory plane, of which NV12 has one or two; empty if it is not there.
     fn bytes(&self, plane: usize) -> &[u8];
+
+    /// The same as a DMABUF, which hardware reads without the CPU; `None` where the source has none.
+    fn dmabuf(&self, _plane: usize) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// Where one of the two planes of a picture begins.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::budget::{Change, line_time};
 use super::demand::{self, Demand};
 use super::encode::encoders::Encoders;
-use super::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, Shown};
+use super::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, Shown, Way};
 use super::fanout::{LaneId, Need};
 use super::quality::{Quality, Work};
 use crate::video::format::Resolution;
@@ -62,6 +62,7 @@ pub(super) struct Made {
     pub(super) quantiser: u8,
     pub(super) sequence: u64,
     pub(super) encoder: &'static str,
+    pub(super) way: Way,
     is_dirty: bool,
 }
 
@@ -208,11 +209,12 @@ impl Lane {
             Shown::Own(picture) => encoder.encode(picture, order),
             Shown::Captured(picture) => encoder.encode_captured(picture, order),
         };
+        let way = encoder.way();
         match made {
             Ok(picture) => {
                 let sequence = self.next_sequence;
                 self.next_sequence += 1;
-                Ok(Made { picture, work, quantiser, sequence, encoder: name, is_dirty })
+                Ok(Made { picture, work, quantiser, sequence, encoder: name, way, is_dirty })
             }
             Err(error) => {
                 self.encoder = None;

@@ -76,6 +76,8 @@ pub struct PipelineStats {
     pub refinements: u64,
     /// Of those encoded, as they were captured, without conversion.
     pub passed_through: u64,
+    /// Of those, handed to the encoder as DMABUF, without the CPU.
+    pub handed_over: u64,
     /// Changed pictures that gave way to a newer one because no watcher of a lane had room.
     pub dropped_no_room: u64,
     /// Changed pictures that gave way to a newer one because the lane's rate or line did not ask for them.

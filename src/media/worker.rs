@@ -12,7 +12,7 @@ use self::lanes::Lanes;
 use super::budget::Change;
 use super::capture::{Source, SourceEvent, SourceState};
 use super::encode::encoders::Encoders;
-use super::encode::{EncodeError, Shown};
+use super::encode::{EncodeError, Shown, Way};
 use super::fanout::Fanout;
 use super::lane::{Due, Failure};
 use super::meters::Meters;
@@ -215,7 +215,8 @@ impl Worker {
             let (bytes, took) = (frame.data.len(), now - start);
             meters.encoded(lane.id, frame.is_keyframe, bytes, took, made.encoder, made.quantiser);
             meters.counts.refinements += u64::from(made.work == Work::Refine);
-            meters.counts.passed_through += u64::from(captured.is_some());
+            meters.counts.passed_through += u64::from(made.way != Way::Converted);
+            meters.counts.handed_over += u64::from(made.way == Way::DmaBuf);
         }
         fanout.publish(lane.id, &frame, now);
         lane.sent(&made, start, now);

@@ -8,8 +8,13 @@ use std::time::{Duration, Instant};
 use kvmdesk::media::capture::v4l2::{V4l2Settings, V4l2Source};
 use kvmdesk::media::capture::{FramePair, Source, SourceEvent};
 use kvmdesk::media::captured::CapturedPicture;
-use kvmdesk::media::wake::{self, WakeReceiver};
+use kvmdesk::media::convert::convert_stripes;
+use kvmdesk::media::encode::encoders::handed_dmabufs;
+use kvmdesk::media::encode::{FrameOrder, Way, decode};
+use kvmdesk::media::picture::{I420Picture, Stripes};
+use kvmdesk::media::wake::{self, WakeReceiver, WakeSender};
 use kvmdesk::video::format::PixelFormat;
+use kvmdesk::video::frame::Codec;
 
 use super::capture::{Bars, FAULTS, Mode, bars_come, modes, recover};
 use super::machine::{Machine, PATIENCE, say};
@@ -30,10 +35,11 @@ pub fn walk_through(machine: &Machine, own: &Path) {
             machine.run("rmmod vivid; lab video 2; lab mode 640x480p59");
         }
         // The text on the picture counts, so that no frame is like another.
-        let test = "lab::kept::frames_stay_as_long_as_they_are_read";
-        let said = machine.run(&format!("/host/tests --ignored --exact {test} --nocapture"));
-        assert!(said.contains("1 passed"), "{said}");
-        say(&format!("ok: frames of {planes} memory planes are kept as long as they are read"));
+        let said = machine.run("/host/tests --ignored --test-threads 1 lab::kept::");
+        assert!(said.contains("2 passed"), "{said}");
+        say(&format!(
+            "ok: frames of {planes} memory planes are kept as long as they are read, and handed over"
+        ));
         start(machine);
         to_the_app(machine);
         stop(machine);
@@ -81,9 +87,21 @@ fn sum(picture: &CapturedPicture) -> u64 {
 struct Looking {
     source: V4l2Source,
     wake: WakeReceiver,
+    /// Kept, because a sender that is gone wakes.
+    _sender: WakeSender,
 }
 
 impl Looking {
+    /// At NV12 in the guest.
+    fn new() -> Self {
+        let mut settings = V4l2Settings::at("/dev/video0");
+        settings.devices[0].formats = vec![PixelFormat::Nv12];
+        let mut source = V4l2Source::new(settings);
+        source.set_awake(true);
+        let (sender, wake) = wake::pair().unwrap();
+        Self { source, wake, _sender: sender }
+    }
+
     fn next<T>(&mut self, look: impl FnOnce(&FramePair<'_>) -> T) -> T {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -102,12 +120,7 @@ impl Looking {
 #[test]
 #[ignore = "the lab runs it in its guest, on the receiver there"]
 fn frames_stay_as_long_as_they_are_read() {
-    let mut settings = V4l2Settings::at("/dev/video0");
-    settings.devices[0].formats = vec![PixelFormat::Nv12];
-    let (_sender, wake) = wake::pair().unwrap();
-    let mut looking = Looking { source: V4l2Source::new(settings), wake };
-    looking.source.set_awake(true);
-
+    let mut looking = Looking::new();
     // A reader that lets go of nothing gets a few, and frames go on without it.
     let mut kept: Vec<(u64, CapturedPicture)> = vec![];
     let mut sums = vec![];
@@ -146,5 +159,38 @@ fn frames_stay_as_long_as_they_are_read() {
     check(&kept, "while another stream runs");
     drop(looking);
     check(&kept, "without the device");
-    println!("kept {}", kept.len());
+}
+
+/// Descriptors of this process that are DMABUFs.
+fn dmabufs() -> usize {
+    let links =
+        fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|link| link.to_string_lossy().contains("dmabuf")).count()
+}
+
+#[test]
+#[ignore = "the lab runs it in its guest, on the receiver there"]
+fn frames_are_handed_to_an_encoder_as_dmabufs() {
+    for candidate in handed_dmabufs() {
+        let mut looking = Looking::new();
+        let size = looking.next(|pair| pair.current.resolution);
+        assert!(dmabufs() >= 8, "all buffers are exported");
+        let (mut encoder, mut decoder) = (candidate.open(size).unwrap(), decode::open(Codec::H264).unwrap());
+        let mut wanted = I420Picture::new(size);
+        for n in 0..40 {
+            looking.next(|pair| {
+                let captured = pair.captured.as_ref().expect("an encoder that lets go always gets one");
+                let order = FrameOrder { wants_keyframe: false, quantiser: 12, bits_per_second: None };
+                let frame = encoder.encode_captured(captured, order).unwrap();
+                assert_eq!((encoder.way(), frame.is_keyframe), (Way::DmaBuf, n == 0), "{n}");
+                let decoded = decoder.decode(&frame.data).unwrap();
+                convert_stripes(&captured.frame(), &Stripes::all(size.height), &mut wanted).unwrap();
+                let off = decoded.y().iter().zip(wanted.y()).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(off.is_some_and(|off| off < 60), "{off:?} in frame {n}");
+            });
+        }
+        drop(encoder);
+        drop(looking);
+        assert_eq!(dmabufs(), 0, "none is left open");
+    }
 }

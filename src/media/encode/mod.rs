@@ -78,6 +78,17 @@ impl Shown<'_> {
     }
 }
 
+/// How a picture came into an encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From planes of ours.
+    Converted,
+    /// As it was captured, without conversion.
+    Captured,
+    /// The same, without the CPU: as a DMABUF.
+    DmaBuf,
+}
+
 /// How one picture is to be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameOrder {
@@ -131,6 +142,11 @@ pub trait Encoder: Send {
         order: FrameOrder,
     ) -> Result<EncodedPicture, EncodeError> {
         self.encode(&converted(picture)?, order)
+    }
+
+    /// How the last picture came in.
+    fn way(&self) -> Way {
+        Way::Converted
     }
 }
 

@@ -356,7 +356,9 @@ impl Hardware for Kernel {
                 let set = sys::set_interval(open.fd(), open.api, numerator, denominator);
                 tracing::debug!(?interval, ?set, "capture rate");
             }
-            match Stream::start(open.device.handle(), open.api, format, pixels) {
+            // Drivers of USB devices copy frames by the CPU, and nobody flushes its caches for hardware that reads them.
+            let exports = !open.capability.bus_info.starts_with("usb-");
+            match Stream::start(open.device.handle(), open.api, format, pixels, exports) {
                 Ok(stream) => {
                     open.stream = Some(stream);
                     return Ok(open.signal_size(format.resolution));

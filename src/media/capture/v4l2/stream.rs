@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "an edge: frames get the time at which they arrive")]
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,11 +46,19 @@ pub fn pixels_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
 }
 
 /// One buffer's memory. Whoever holds it reads it: it is not given to the driver until the stream alone has it.
-struct Buffer(Vec<Mapping>);
+struct Buffer {
+    planes: Vec<Mapping>,
+    /// The same as DMABUFs, or none.
+    exported: Vec<OwnedFd>,
+}
 
 impl CaptureMemory for Buffer {
     fn bytes(&self, plane: usize) -> &[u8] {
-        self.0.get(plane).map_or(&[], Mapping::bytes)
+        self.planes.get(plane).map_or(&[], Mapping::bytes)
+    }
+
+    fn dmabuf(&self, plane: usize) -> Option<BorrowedFd<'_>> {
+        self.exported.get(plane).map(|descriptor| descriptor.as_fd())
     }
 }
 
@@ -79,12 +87,13 @@ struct Taken {
 }
 
 impl Stream {
-    /// Maps buffers, queues them and starts.
+    /// Maps buffers, queues them and starts. Those that may be kept are exported if `exports`.
     pub(super) fn start(
         handle: Arc<Handle>,
         api: Api,
         format: DriverFormat,
         pixels: PixelFormat,
+        exports: bool,
     ) -> io::Result<Self> {
         let fd = handle.fd();
         let is_plain = pixels == PixelFormat::Nv12 && colours_of(&format, pixels) == Colours::Bt601;
@@ -103,8 +112,17 @@ impl Stream {
             can_be_kept: is_plain && given.can_be_kept && given.count >= BUFFERS + KEPT,
             damaged: 0,
         };
+        let mut exports = exports && stream.can_be_kept;
         for index in 0..given.count {
-            stream.buffers.push(Arc::new(Buffer(buffers::map_buffer(fd, api, index)?)));
+            let planes = buffers::map_buffer(fd, api, index)?;
+            let export = |plane| buffers::export(fd, api, index, plane as u32);
+            let exported = if exports { (0..planes.len()).map(export).collect() } else { Ok(Vec::new()) };
+            let exported = exported.unwrap_or_else(|error| {
+                tracing::info!(%error, "the capture driver exports no DMABUF: encoders get copies");
+                exports = false;
+                Vec::new()
+            });
+            stream.buffers.push(Arc::new(Buffer { planes, exported }));
             buffers::queue(fd, api, index)?;
         }
         if given.count < 4 {
@@ -211,7 +229,8 @@ impl Stream {
     fn frame_of(&self, taken: &Taken) -> Option<RawFrame<'_>> {
         let buffer = self.buffers.get(taken.filled.index as usize)?;
         let mut memory: [&[u8]; MOST_PLANES] = [&[]; MOST_PLANES];
-        for ((memory, mapping), (start, end)) in memory.iter_mut().zip(&buffer.0).zip(taken.filled.spans) {
+        for ((memory, mapping), (start, end)) in memory.iter_mut().zip(&buffer.planes).zip(taken.filled.spans)
+        {
             *memory = mapping.bytes().get(start..end)?;
         }
         if self.pixels == PixelFormat::Mjpeg {

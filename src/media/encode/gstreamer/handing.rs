@@ -1,10 +1,14 @@
-//! Captured pictures as GStreamer's buffers, in the memory in which they lie. A buffer holds the picture until the last
-//! element lets go of it.
+//! Captured pictures as GStreamer's buffers, in the memory in which they lie: by a pointer, or as DMABUF. A buffer holds
+//! the picture until the last element lets go of it.
+#![allow(unsafe_code)]
 
 use std::sync::Arc;
 
+use gst_allocators::DmaBufAllocator;
+use gst_allocators::prelude::*;
 use gst_video::{VideoFormat, VideoFrameFlags, VideoMeta};
 use gstreamer as gst;
+use gstreamer_allocators as gst_allocators;
 use gstreamer_video as gst_video;
 
 use super::line::failed;
@@ -37,17 +41,51 @@ impl AsRef<[u8]> for Part {
     }
 }
 
-/// The picture where it lies.
+/// How many memory planes a picture has.
+fn planes(picture: &CapturedPicture) -> usize {
+    1 + picture.places().iter().map(|place| place.memory).max().unwrap_or(0)
+}
+
+/// Whether its source exports all of it.
+pub fn has_dmabuf(picture: &CapturedPicture) -> bool {
+    (0..planes(picture)).all(|plane| picture.memory().dmabuf(plane).is_some())
+}
+
+/// The picture behind a pointer.
 ///
 /// # Errors
 /// If GStreamer refuses the strides or offsets.
-pub fn buffer_of(picture: &CapturedPicture, readers: &Readers) -> Result<gst::Buffer, EncodeError> {
+pub fn in_place(picture: &CapturedPicture, readers: &Readers) -> Result<gst::Buffer, EncodeError> {
     let held = Arc::new(Held { picture: picture.clone(), _reader: readers.0.clone() });
     let mut buffer = gst::Buffer::new();
     let writable = buffer.make_mut();
-    let last = picture.places().iter().map(|place| place.memory).max().unwrap_or(0);
-    (0..=last).for_each(|plane| writable.append_memory(gst::Memory::from_slice(Part(held.clone(), plane))));
+    (0..planes(picture))
+        .for_each(|plane| writable.append_memory(gst::Memory::from_slice(Part(held.clone(), plane))));
     describe(picture, writable)?;
+    Ok(buffer)
+}
+
+/// The picture as DMABUF.
+///
+/// # Errors
+/// If its source has none, the process has no descriptor left, or GStreamer refuses the strides or offsets.
+pub fn as_dmabuf(picture: &CapturedPicture, readers: &Readers) -> Result<gst::Buffer, EncodeError> {
+    let fail = |error: &dyn ToString| failed("dmabuf", error.to_string());
+    let allocator = DmaBufAllocator::new();
+    let mut buffer = gst::Buffer::new();
+    let writable = buffer.make_mut();
+    for plane in 0..planes(picture) {
+        let memory = picture.memory();
+        let descriptor = memory.dmabuf(plane).ok_or_else(|| fail(&"the capture has none"))?;
+        let descriptor = descriptor.try_clone_to_owned().map_err(|error| fail(&error))?;
+        // SAFETY: the descriptor is a copy that the new memory owns and closes; it is of `bytes(plane).len()` bytes, as
+        // the mapping of the same buffer is.
+        let memory = unsafe { allocator.alloc_dmabuf(descriptor, memory.bytes(plane).len()) };
+        writable.append_memory(memory.map_err(|error| fail(&error))?);
+    }
+    describe(picture, writable)?;
+    // The kernel's memory would stay anyway, but not what is in it: the source must not use it again before.
+    gst::ParentBufferMeta::add(writable, &in_place(picture, readers)?);
     Ok(buffer)
 }
 
