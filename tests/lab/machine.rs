@@ -74,6 +74,7 @@ impl Machine {
     }
 
     /// Puts a program into the directory that the guest sees as `/host`.
+    #[cfg(feature = "gstreamer")]
     pub fn put(&self, program: &Path, name: &str) {
         put_program(program, &self.share.path().join(name)).unwrap();
     }
