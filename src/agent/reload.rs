@@ -126,6 +126,11 @@ async fn take_over(
     let told: Vec<String> = told.map(|(keys, what)| format!("{what}: {}", keys.join(", "))).collect();
     let told = if told.is_empty() { "nothing is different".to_owned() } else { told.join("; ") };
     tracing::info!("the configuration was read anew; {told}");
+    if has(&["target.keyboard-layout"]) {
+        tracing::info!(
+            "sessions that are open use the new layout for text; for shortcuts, when they connect again"
+        );
+    }
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if !change.after_restart.is_empty() {
         let is_of_gadget =
