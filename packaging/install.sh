@@ -9,6 +9,8 @@
 # up` as root and `kvmdesk run` as the user kvmdesk by what the system has. DESTDIR is put before every path; nothing is
 # started or created outside of it then.
 set -eu
+# The daemon's user runs and reads what is installed here.
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 files=$here/files
@@ -75,10 +77,9 @@ dir usr/share/zsh/vendor-completions "$share/zsh/site-functions"
 dir usr/share/fish "$share/fish"
 dir usr/share/man "$share/man"
 if [ -e "$dest/etc/kvmdesk/kvmdesk.toml" ]; then
-  cp "$files/etc/kvmdesk/kvmdesk.toml" "$dest/etc/kvmdesk/kvmdesk.toml.new"
-  echo "install: your settings are kept; every key of this version is explained in /etc/kvmdesk/kvmdesk.toml.new"
+  echo "install: your settings are kept; /usr/local/share/kvmdesk/kvmdesk.toml explains every key of this version"
 else
-  cp "$files/etc/kvmdesk/kvmdesk.toml" "$dest/etc/kvmdesk/kvmdesk.toml"
+  cp "$files/usr/share/kvmdesk/kvmdesk.toml" "$dest/etc/kvmdesk/kvmdesk.toml"
 fi
 [ -z "$dest" ] || exit 0
 

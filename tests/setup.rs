@@ -231,10 +231,10 @@ fn the_dialogue_asks_what_is_open_and_shows_how_to_get_in() {
     // Nobody listens there: the look at the end is over at once.
     let server = ServerString { host: "127.0.0.1:1".into(), key: KEY.into(), ..ServerString::default() };
     let mut dialogue = Dialogue::start(dir, &["--layout", "de"]);
-    let looked = dialogue.answer("ID server: ", "http://x");
+    let looked = dialogue.answer("ID server [none]: ", "http://x");
     assert!(looked.contains("picture") && looked.contains("encoders"), "{looked}");
     assert!(!looked.contains("daemon"), "only the hardware: {looked}");
-    let told = dialogue.answer("ID server: ", &server.encode());
+    let told = dialogue.answer("ID server [none]: ", &server.encode());
     assert!(told.contains("server.host: ") || told.contains("`http://x`"), "{told}");
     dialogue.answer("[kvmdesk]: ", "office");
     dialogue.answer("[windows]: ", "amiga");

@@ -19,7 +19,7 @@ use crate::hid::writer::{HidSettings, HidWriter};
 use crate::input::layout::{Layout, UnknownLayout};
 use crate::input::typist::Typist;
 use crate::media::encode::encoders::Encoders;
-use crate::media::pipeline::{Pipeline, SourceSettings};
+use crate::media::pipeline::{Pipeline, SourceSettings, VideoSettings};
 use crate::net::stream::Arrival;
 use crate::peer::gate::Gate;
 use crate::session::driver::{self, Display};
@@ -148,7 +148,11 @@ impl Agent {
             .zip(told)
             .map(|(video, card)| Pipeline::spawn(video.clone(), card, Arc::clone(&encoders)))
             .collect();
-        let sound = Sound::start(settings.audio.clone());
+        // The settings take it from the first picture that is captured.
+        let is_captured = |video: &VideoSettings| matches!(video.source, SourceSettings::V4l2(_));
+        let captured = settings.displays.iter().position(is_captured).map(|n| pipelines[n].handle());
+        let opened = move || captured.as_ref().and_then(|handle| handle.stats().source.opened);
+        let sound = Sound::start(settings.audio.clone(), Box::new(opened));
         // Several pictures, but one computer: they share its keyboard, pointer and sound.
         let displays: Vec<_> = pipelines
             .iter()

@@ -14,6 +14,7 @@ pub mod logbook;
 mod measured;
 pub mod metrics;
 pub mod metrics_task;
+pub mod own_call;
 pub mod password;
 mod registration;
 pub mod reload;

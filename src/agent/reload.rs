@@ -126,13 +126,20 @@ async fn take_over(
     let told: Vec<String> = told.map(|(keys, what)| format!("{what}: {}", keys.join(", "))).collect();
     let told = if told.is_empty() { "nothing is different".to_owned() } else { told.join("; ") };
     tracing::info!("the configuration was read anew; {told}");
+    if has(&["target.keyboard-layout"]) {
+        tracing::info!(
+            "sessions that are open use the new layout for text; for shortcuts, when they connect again"
+        );
+    }
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if !change.after_restart.is_empty() {
-        let is_of_gadget = change.after_restart.iter().any(|key| key.starts_with("gadget."));
-        let before = if is_of_gadget { "`kvmdesk gadget up` as root, then " } else { "" };
+        let is_of_gadget =
+            |key: &String| key.starts_with("gadget.") || key == "hid.backend" || key == "hid.gadget";
+        let units =
+            if change.after_restart.iter().any(is_of_gadget) { "kvmdesk-gadget kvmdesk" } else { "kvmdesk" };
         problems.push(format!(
-            "The configuration was changed, and this holds only after a restart: {}. Run {before}`systemctl restart \
-             kvmdesk`",
+            "This is different now from what kvmdesk was started with, and holds only after a restart: {}. Run \
+             `systemctl restart {units}`",
             change.after_restart.join(", ")
         ));
     }

@@ -17,7 +17,7 @@ use crate::config::file::LogLevel;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Try it without any hardware:\n  kvmdesk demo\n\n\
-                  Exit codes: 0 well, 64 wrong command line, 69 device or daemon not available, 74 reading or writing \
+                  Exit codes: 0 well, 64 wrong command line, 69 device or daemon not available, 70 a fault of kvmdesk, 74 reading or writing \
                   failed, 77 not permitted, 78 wrong configuration."
 )]
 pub struct Args {

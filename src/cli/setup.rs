@@ -4,7 +4,9 @@ mod codes;
 mod dialogue;
 
 use std::fs;
+use std::fs::Permissions;
 use std::io::IsTerminal as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -146,18 +148,21 @@ impl Plan {
         self.before.as_ref().map_or(!self.after.is_empty(), |before| *before != self.after)
     }
 
-    /// Writes what was planned: the configuration, then the password.
+    /// Writes what was planned: the password, then the configuration.
     fn carry_out(self) -> Result<Outcome, Failure> {
         let store = Store::open(&self.settings.state_dir)?;
         let identity = super::password::identity_of(&store)?;
         let is_config_changed = self.is_config_changed();
-        let backup = if is_config_changed { write(&self)? } else { None };
+        let mut warnings = self.settings.warnings.clone();
         if let Some(password) = &self.password {
             password::set(&store, password, &identity.salt)?;
-            super::password::tell_daemon(&store)?;
+            if let Err(failure) = super::password::tell_daemon(&store) {
+                warnings
+                    .push(format!("The password is set, but kvmdesk could not be told: {}", failure.text));
+            }
         }
+        let backup = if is_config_changed { write(&self)? } else { None };
         let is_running = status::ask(&store).is_ok();
-        let mut warnings = self.settings.warnings.clone();
         warnings.extend(self.settings.server.as_ref().and_then(|s| odd_key(s.key.reveal())));
         if is_running && is_config_changed {
             warnings.push(
@@ -184,7 +189,10 @@ impl Plan {
 /// Writes the configuration, and the old one beside it.
 fn write(plan: &Plan) -> Result<Option<PathBuf>, StoreError> {
     if let Some(dir) = plan.path.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.exists()) {
-        fs::create_dir_all(dir).map_err(|error| StoreError::Io {
+        // The daemon's user reads what is in it, whatever the umask.
+        let made =
+            fs::create_dir_all(dir).and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)));
+        made.map_err(|error| StoreError::Io {
             what: "create",
             path: dir.to_owned(),
             error,

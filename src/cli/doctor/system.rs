@@ -73,8 +73,7 @@ pub(super) fn disk(state_dir: &Path, space: io::Result<Space>) -> Finding {
         Ok(space) if space.is_read_only => Finding::fail(
             "disk",
             format!("{dir} is on a file system that is mounted read-only: ID and password cannot be kept"),
-            "name a directory that can be written with state-dir, or mount a small writable partition there; if it was \
-             writable before, look at `dmesg`: the card may be failing",
+            "mount a small writable partition there; if it was writable before, look at `dmesg`: the card may be failing",
         ),
         Ok(space) if !space.has_inodes => {
             Finding::fail("disk", format!("no further file can be made where {dir} is"), full)

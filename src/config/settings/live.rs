@@ -2,7 +2,8 @@
 
 use super::{Settings, Shown};
 
-/// Keys whose values hold at once, for sessions that are open too.
+/// Keys whose values hold at once, for sessions that are open too (of the layout: for text; their shortcuts stay where they
+/// were).
 pub const AT_ONCE: [&str; 12] = [
     "server.host",
     "server.key",

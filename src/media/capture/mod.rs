@@ -5,6 +5,7 @@ pub mod ladder;
 pub mod pattern;
 pub mod v4l2;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use self::ladder::RungCounts;
@@ -112,6 +113,17 @@ pub struct SourceReport {
     pub passed_over: Vec<PassedOver>,
     /// Why the configured EDID is not shown, as a sentence.
     pub edid_fault: Option<String>,
+    /// What is open; `None` while nothing is.
+    pub opened: Option<Opened>,
+}
+
+/// The node that is captured from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The node.
+    pub node: PathBuf,
+    /// Which of the settings' devices it is, from 0.
+    pub which: usize,
 }
 
 /// What ended a wait.

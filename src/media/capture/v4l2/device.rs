@@ -13,7 +13,7 @@ use super::receiver::Hardware;
 use super::stick::Believed;
 use super::stream::{Stream, pixels_of};
 use super::sys::{self, hdmi};
-use crate::media::capture::PassedOver;
+use crate::media::capture::{Opened, PassedOver};
 use crate::media::pipeline::MaxSize;
 use crate::media::scale::SizeBudget;
 use crate::video::edid::{BLOCK, Edid};
@@ -105,6 +105,11 @@ impl Kernel {
     /// Why the configured EDID is not shown.
     pub fn edid_fault(&self) -> Option<&str> {
         self.edid_fault.as_deref()
+    }
+
+    /// The node, if it is open.
+    pub fn opened(&self) -> Option<Opened> {
+        self.open.as_ref().map(|open| Opened { node: open.path.clone(), which: self.which })
     }
 
     /// The layout that is captured.
