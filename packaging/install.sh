@@ -15,8 +15,8 @@ files=$here/files
 dest=${DESTDIR:-}
 share=$dest/usr/local/share
 units=$dest/etc/systemd/system
-unit_names="kvmdesk.service kvmdesk-gadget.service kvmdesk-gadget-repair.service kvmdesk-gadget-repair.path"
-started="kvmdesk-gadget.service kvmdesk-gadget-repair.path kvmdesk.service"
+unit_names="kvmdesk.service kvmdesk-seed.service kvmdesk-gadget.service kvmdesk-gadget-repair.service kvmdesk-gadget-repair.path"
+started="kvmdesk-seed.service kvmdesk-gadget.service kvmdesk-gadget-repair.path kvmdesk.service"
 
 [ -n "$dest" ] || [ "$(id -u)" = 0 ] || { echo "install: run this as root (sudo sh install.sh)" >&2; exit 77; }
 has_systemd() { [ -z "$dest" ] && [ -d /run/systemd/system ]; }
@@ -98,7 +98,7 @@ if has_systemd; then
   systemctl daemon-reload
   if command -v udevadm >/dev/null; then udevadm control --reload && udevadm trigger || true; fi
   for unit in $started; do systemctl enable "$unit"; done
-  systemctl start kvmdesk-gadget.service kvmdesk-gadget-repair.path || true
+  systemctl start kvmdesk-seed.service kvmdesk-gadget.service kvmdesk-gadget-repair.path || true
   systemctl restart kvmdesk.service || {
     echo "install: kvmdesk does not start: journalctl -u kvmdesk says why. The binary before it, if there was one:" \
       "/usr/local/bin/kvmdesk.previous" >&2

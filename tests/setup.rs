@@ -13,6 +13,8 @@ use crate::support::controller::LONG;
 use crate::support::procs::Proc;
 use crate::support::terminal::terminal;
 
+mod seed;
+
 /// A key as hbbs makes it.
 const KEY: &str = "OeVuKk5nlHiXp+APNn0Y3pC1Iwpwn44JGqrQCsWqmBw=";
 /// As the app exports it: rustdesk.example.org with that key.

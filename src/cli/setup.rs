@@ -1,7 +1,8 @@
-//! `kvmdesk setup`: server, password and the computer's name and keyboard, from flags or in a dialogue.
+//! `kvmdesk setup`: server, password and the computer's name and keyboard, from flags, a seed file or in a dialogue.
 
 mod codes;
 mod dialogue;
+pub(super) mod seed;
 
 use std::fs;
 use std::io::IsTerminal as _;
@@ -60,6 +61,9 @@ struct Outcome {
 }
 
 pub(super) fn run(place: &Place, args: &Setup) -> Result<(), Failure> {
+    if let Some(file) = &args.seed {
+        return print_json(&seed::take(place, file)?);
+    }
     let password = args.password_file.as_deref().map(super::password::read_file).transpose()?;
     if !args.non_interactive {
         if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
@@ -97,7 +101,7 @@ fn changes(args: &Setup) -> Result<Changes, Failure> {
 /// Takes over what the app exports.
 fn take_exported(changes: &mut Changes, text: &str) -> Result<(), Failure> {
     let server =
-        ServerString::decode(text).map_err(|e| Failure::new(USAGE, format!("--server-config: {e}")))?;
+        ServerString::decode(text).map_err(|e| Failure::new(USAGE, format!("server-config: {e}")))?;
     let given = |field: String| Some(field).filter(|field| !field.is_empty());
     changes.host = given(server.host);
     changes.key = given(server.key);
