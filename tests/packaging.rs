@@ -167,9 +167,15 @@ impl Board {
         let board = Self { root: tempfile::tempdir().unwrap() };
         // Each tool writes down how it was called; `systemctl` answers by the file `state`, which its calls can change.
         let stub = "#!/bin/sh\necho \"$(basename \"$0\") $*\" >>\"$BOARD/calls\"\n";
-        for tool in
-            ["deb-systemd-helper", "deb-systemd-invoke", "udevadm", "systemd-sysusers", "userdel", "groupdel"]
-        {
+        for tool in [
+            "deb-systemd-helper",
+            "deb-systemd-invoke",
+            "udevadm",
+            "systemd-sysusers",
+            "systemd-tmpfiles",
+            "userdel",
+            "groupdel",
+        ] {
             board.program(&format!("bin/{tool}"), stub);
         }
         board.program("bin/getent", "#!/bin/sh\n[ -e \"$BOARD/user\" ]\n");
@@ -282,6 +288,7 @@ fn a_first_installation_makes_the_user_and_starts_what_is_needed() {
     {
         assert!(calls.contains(&format!("deb-systemd-helper enable {unit}")), "{unit}: {calls}");
     }
+    assert!(calls.contains("systemd-tmpfiles --create kvmdesk.conf"), "{calls}");
     let (seed, daemon) = (calls.find("start kvmdesk-seed.service"), calls.find("restart kvmdesk.service"));
     assert!(seed.is_some() && seed < daemon, "{calls}");
     assert!(board.has("root/var/lib/kvmdesk"));

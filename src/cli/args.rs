@@ -184,7 +184,11 @@ pub enum OsArg {
     after_help = "A configuration that is wrong does not stop a board that worked: the last good copy is used, \
                         and said so.\n\nSIGHUP (`systemctl reload kvmdesk`) reads the configuration anew: what can change \
                         while sessions go on does, the log and `kvmdesk status` name what holds only after a restart, and \
-                        a wrong file changes nothing.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
+                        a wrong file changes nothing.\n\nBefore setup, that is until a password, an ID server or direct \
+                        access is set or `kvmdesk setup` was run once, RustDesk apps on the local network find this board \
+                        under \"Discovered\", and dial its IP address (which is read from their source, and was not tried \
+                        with one). They get in, not encrypted, from private addresses and with the one-time password that \
+                        the console shows above its log-in prompt. `discovery = false` in [lan] forbids it.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
 )]
 pub struct Run {}
 

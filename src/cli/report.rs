@@ -290,7 +290,8 @@ fn kernel_log() -> String {
 }
 
 fn journal() -> String {
-    let units = ["-u", "kvmdesk", "-u", "kvmdesk-gadget", "-u", "kvmdesk-gadget-repair"];
+    let units =
+        ["-u", "kvmdesk", "-u", "kvmdesk-seed", "-u", "kvmdesk-gadget", "-u", "kvmdesk-gadget-repair"];
     let how = ["--no-pager", "--quiet", "-o", "short-iso", "-n", "400"];
     match output("journalctl", &[&units[..], &how[..]].concat()) {
         Ok(text) if text.trim().is_empty() => "it has no entries that we may read; root sees all".to_owned(),

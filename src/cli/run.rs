@@ -6,13 +6,14 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::agent::{Agent, AgentOptions};
+use crate::agent::first_run::WellKnown;
 use crate::agent::reload::Reading;
 use crate::agent::store::Store;
 use crate::config::file::{self, ConfigError, ParsedFile};
 use crate::config::settings::{self, Settings};
 
 use super::args::{Place, Run};
-use super::{Failure, logging, place, serve};
+use super::{Failure, console, logging, place, serve};
 
 pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
     let mut problems = vec![];
@@ -40,13 +41,21 @@ pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let options = AgentOptions { settings, password: None, problems, board_root: "/".into() };
+    let options = AgentOptions {
+        settings,
+        password: None,
+        problems,
+        board_root: "/".into(),
+        well_known: WellKnown::default(),
+    };
     serve::serve(options, |agent| {
         let shown = show_on_terminal(agent);
+        let told = console::show(agent);
         let reloaded = reload_on_hangup(agent, place);
         async move {
             tokio::select! {
                 () = shown => Ok(()),
+                () = told => Ok(()),
                 result = reloaded => result,
             }
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::agent::identity::Identity;
 use crate::agent::store::{self, Store, StoreError};
-use crate::agent::{hex, password};
+use crate::agent::{first_run, hex, password};
 use crate::config::edit::Changes;
 use crate::config::file;
 use crate::config::server_string::{self, ServerString};
@@ -156,8 +156,11 @@ impl Plan {
         let identity = super::password::identity_of(&store)?;
         let is_config_changed = self.is_config_changed();
         let backup = if is_config_changed { write(&self)? } else { None };
+        let is_first = first_run::keep_set_up(&store)?;
         if let Some(password) = &self.password {
             password::set(&store, password, &identity.salt)?;
+        }
+        if is_first || self.password.is_some() {
             super::password::tell_daemon(&store)?;
         }
         let is_running = status::ask(&store).is_ok();

@@ -62,3 +62,13 @@ fn the_seed_unit_stops_nothing_and_may_do_little() {
     assert!(!daemon.contains("kvmdesk-seed"), "nothing is required of it");
     exposure_is_at_most("kvmdesk-seed.service", 2.5);
 }
+
+#[test]
+fn the_console_shows_what_the_daemon_writes_for_it() {
+    let file = "/run/kvmdesk/console.issue";
+    assert!(unit("kvmdesk-console.path").lines().any(|l| l == format!("PathChanged={file}")));
+    let link = format!("L /etc/issue.d/kvmdesk.issue - - - - ../..{file}");
+    assert!(unit("tmpfiles.conf").lines().any(|l| l == link), "{link}");
+    assert!(unit("kvmdesk.service").lines().any(|l| l == "RuntimeDirectory=kvmdesk"));
+    exposure_is_at_most("kvmdesk-console.service", 2.5);
+}
