@@ -1,8 +1,9 @@
 //! What the units may do, and that they name what the code does.
 
+use std::fs;
 use std::process::Command;
 
-use super::{repo, tool, unit};
+use super::{Board, files, repo, tool, unit};
 
 #[test]
 fn the_daemon_has_no_privileges_and_its_exposure_is_low() {
@@ -71,4 +72,58 @@ fn the_console_shows_what_the_daemon_writes_for_it() {
     assert!(unit("tmpfiles.conf").lines().any(|l| l == link), "{link}");
     assert!(unit("kvmdesk.service").lines().any(|l| l == "RuntimeDirectory=kvmdesk"));
     exposure_is_at_most("kvmdesk-console.service", 2.5);
+}
+
+#[test]
+fn every_unit_comes_with_the_tarball_and_is_enabled_by_both_installations_if_it_can_be() {
+    let script = |name: &str| fs::read_to_string(repo().join("packaging").join(name)).unwrap();
+    let names = |script: &str, list: &str| {
+        let line = script.lines().find_map(|l| l.strip_prefix(&format!("{list}=\""))).expect(list);
+        line.trim_end_matches('"').split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let tarball = script("install.sh");
+    let [of_tarball, started] = ["unit_names", "started"].map(|list| names(&tarball, list));
+    let of_package = names(&script("deb/postinst"), "units");
+    assert_eq!(names(&script("deb/postrm"), "units"), of_package);
+    let units = files("packaging/systemd");
+    let units =
+        units.iter().filter_map(|path| path.file_name()?.to_str()).filter(|name| !name.ends_with("conf"));
+    for name in units {
+        let has = |list: &[String]| list.iter().any(|unit| unit == name);
+        let is_enabled = unit(name).contains("[Install]");
+        assert_eq!(has(&of_package), is_enabled, "{name}");
+        // The trial of an upgrade is the package's.
+        let is_here = name != "kvmdesk-trial.service";
+        assert_eq!((has(&of_tarball), has(&started)), (is_here, is_here && is_enabled), "{name}");
+    }
+}
+
+#[test]
+fn the_seed_unit_takes_over_what_is_there_and_fails_if_one_of_them_does() {
+    let command = unit("kvmdesk-seed.service");
+    let command = command.lines().find_map(|l| l.strip_prefix("ExecStart=sh -c '")).unwrap();
+    // As systemd.service(5) reads it.
+    let command = command.strip_suffix('\'').unwrap().replace("$$", "$");
+    let board = Board::new(true);
+    board.program("bin/kvmdesk", "#!/bin/sh\necho \"$*\" >>\"$BOARD/calls\"\n! grep -q wrong \"$3\"\n");
+    board.put("boot/other", "");
+    let run_in_boot = |command: &str| {
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "--map-root-user", "sh", "-c"]);
+        shell.arg("mount --bind \"$BOARD/boot\" /boot || exit 99; exec sh -c \"$1\"").arg("sh").arg(command);
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", board.path("bin").display());
+        shell.env("PATH", path).env("BOARD", board.path("")).output().unwrap().status.code()
+    };
+    if run_in_boot("true") != Some(0) {
+        return println!("skipped: no mounts of one's own here");
+    }
+    let run = || run_in_boot(&command);
+    assert_eq!((run(), board.calls()), (Some(0), String::new()));
+    board.put("boot/kvmdesk.toml", "good");
+    board.put("boot/firmware/kvmdesk.toml", "wrong");
+    assert_eq!(run(), Some(1));
+    let each = "setup --seed /boot/firmware/kvmdesk.toml\nsetup --seed /boot/kvmdesk.toml\n";
+    assert_eq!(board.calls(), each, "one that is wrong does not stand in the other's way");
+    board.put("boot/firmware/kvmdesk.toml", "good");
+    assert_eq!((run(), board.calls()), (Some(0), each.repeat(2)));
 }

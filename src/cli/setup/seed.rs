@@ -143,8 +143,8 @@ fn report(outcome: &Outcome) -> String {
         _ => "none set; `sudo kvmdesk password --show-once` on the board shows a one-time password",
     };
     let mut text = format!(
-        "kvmdesk took the settings over from its seed file, and erased that.\n\nID        {}\nKey       {}\nName      \
-         {}\nServer    {server}\nPassword  {password}\n",
+        "kvmdesk took the settings over from its seed file, and erased that.\n\nID               {}\nKey fingerprint  {}\n\
+         Name             {}\nServer           {server}\nPassword         {password}\n",
         outcome.id, outcome.key_fingerprint, outcome.name
     );
     for warning in &outcome.warnings {
