@@ -474,7 +474,7 @@ fn warnings(
             d.listen
         )),
         None if server.is_none() => out.push(
-            "neither [server] nor direct.listen is set: but before setup, no RustDesk app can reach this device"
+            "neither [server] nor direct.listen is set: no RustDesk app can reach this device, except before setup"
                 .to_owned(),
         ),
         None => {}
