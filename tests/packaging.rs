@@ -1,5 +1,6 @@
 //! What is installed: units, manual pages, the package's list of files, the tarball.
 
+mod hardening;
 mod scripts;
 
 use std::collections::BTreeSet;
@@ -126,44 +127,6 @@ fn every_unit_is_installed_and_names_only_units_and_keys_that_exist() {
     let complaints: Vec<_> =
         said.lines().filter(|line| line.contains("kvmdesk") && !line.contains("is not executable")).collect();
     assert!(complaints.is_empty(), "{complaints:?}");
-}
-
-#[test]
-fn the_daemon_has_no_privileges_and_its_exposure_is_low() {
-    let service = unit("kvmdesk.service");
-    for line in [
-        "Type=notify",
-        "User=kvmdesk",
-        "NoNewPrivileges=yes",
-        "CapabilityBoundingSet=",
-        "ProtectSystem=strict",
-        "StateDirectory=kvmdesk",
-        "RuntimeDirectory=kvmdesk",
-        "CacheDirectory=kvmdesk",
-        "DevicePolicy=closed",
-        "Restart=always",
-    ] {
-        assert!(service.lines().any(|l| l == line), "{line}");
-    }
-    for key in ["WatchdogSec=", "MemoryMax=", "SystemCallFilter=", "DeviceAllow=char-hidg"] {
-        assert!(service.lines().any(|l| l.starts_with(key)), "{key}");
-    }
-    // Names that the code knows: the runtime directory of repairs, the state directory.
-    assert_eq!(kvmdesk::config::settings::DEFAULT_STATE_DIR, "/var/lib/kvmdesk");
-    assert!(unit("kvmdesk-gadget-repair.path").contains("PathExists=/run/kvmdesk/gadget-repair"));
-    if !tool("systemd-analyze") {
-        return;
-    }
-    let path = repo().join("packaging/systemd/kvmdesk.service");
-    let output =
-        Command::new("systemd-analyze").args(["security", "--offline=true"]).arg(&path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let Some(level) = said.lines().find_map(|l| l.split_once("exposure level for kvmdesk.service: ")) else {
-        assert!(!output.status.success(), "{said}");
-        return println!("skipped: before systemd 250 there is no --offline");
-    };
-    let level: f32 = level.1.split(' ').next().unwrap().parse().unwrap();
-    assert!(level <= 2.5, "exposure {level}");
 }
 
 #[test]

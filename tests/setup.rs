@@ -13,12 +13,15 @@ use crate::support::controller::LONG;
 use crate::support::procs::Proc;
 use crate::support::terminal::terminal;
 
+mod seed;
+
 /// A key as hbbs makes it.
 const KEY: &str = "OeVuKk5nlHiXp+APNn0Y3pC1Iwpwn44JGqrQCsWqmBw=";
 /// As the app exports it: rustdesk.example.org with that key.
 const EXPORTED: &str = "9JSP3JUbxd1cDFlcxdkS0Qjb3B3dJFzQwNTWw4mTQF0KwhVaIxmb1s2S1ZVZPJiOikXZrJCLicmcv5SZsBXbhhXZus2clRGdzVncv8iOzBHd0hmI6ISawFmIsIiI6ISehxWZyJCLicmcv5SZsBXbhhXZus2clRGdzVnciojI0N3boJye";
 /// A daemon without hardware.
-const NO_HARDWARE: &str = "# mine\n[video]\nsource = \"pattern\" # a card\n[audio]\ndevice = \"off\"\n[hid]\nbackend = \"recording\"\n";
+const NO_HARDWARE: &str = "# mine\n[video]\nsource = \"pattern\" # a card\n[audio]\ndevice = \"off\"\n[hid]\nbackend = \"recording\"\n\
+                           [lan]\ndiscovery = false\n";
 
 fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvmdesk"));

@@ -7,6 +7,7 @@ pub mod board_card;
 pub mod control;
 pub mod direct_task;
 mod doors;
+pub mod first_run;
 pub mod hex;
 pub mod identity;
 pub mod lan_task;

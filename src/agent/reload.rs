@@ -46,9 +46,16 @@ pub(super) async fn run(
     mut readings: mpsc::Receiver<Reading>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let mut set_up = answers.set_up.subscribe();
     loop {
         let reading = tokio::select! {
             () = until_true(&mut stopped) => break,
+            Ok(()) = set_up.changed() => {
+                for way in [Way::Direct, Way::Lan] {
+                    doors.open_again(way).await;
+                }
+                continue;
+            }
             reading = readings.recv() => reading,
         };
         match reading {
@@ -83,6 +90,7 @@ async fn take_over(
     let change = answers.settings().take_over(wanted);
     let settings = Arc::new(change.settings);
     answers.set_settings(Arc::clone(&settings));
+    answers.look_whether_set_up();
     let has = |keys: &[&str]| change.at_once.iter().any(|changed| keys.contains(&changed.as_str()));
 
     if has(&["target.keyboard-layout", "target.unicode-entry"])

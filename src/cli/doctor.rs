@@ -32,11 +32,13 @@ pub(super) struct Roots {
     pub(super) kernel: KernelPaths,
     /// `/proc`
     pub(super) proc: PathBuf,
+    /// `/boot`
+    pub(super) boot: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { kernel: KernelPaths::default(), proc: "/proc".into() }
+        Self { kernel: KernelPaths::default(), proc: "/proc".into(), boot: "/boot".into() }
     }
 }
 
@@ -124,6 +126,7 @@ pub(super) fn examine(place: &Place, roots: &Roots) -> Diagnosis {
     let daemon = asked.as_deref().ok();
 
     let mut checks = vec![configuration(&configured)];
+    checks.extend(system::seeds(roots));
     checks.extend(system::board(roots));
     checks.push(system::clock(sys::now(), sys::is_clock_synchronised()));
     checks.push(system::disk(&state_dir, sys::space(&state_dir)));

@@ -4,6 +4,7 @@
 pub mod args;
 mod bench;
 mod check;
+mod console;
 mod demo;
 mod doctor;
 mod gadget;

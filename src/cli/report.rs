@@ -290,8 +290,8 @@ fn kernel_log() -> String {
 }
 
 fn journal() -> String {
-    let units =
-        ["kvmdesk", "kvmdesk-gadget", "kvmdesk-gadget-repair", "kvmdesk-trial"].map(|unit| ["-u", unit]);
+    let units = ["kvmdesk", "kvmdesk-seed", "kvmdesk-gadget", "kvmdesk-gadget-repair", "kvmdesk-trial"]
+        .map(|unit| ["-u", unit]);
     let how = ["--no-pager", "--quiet", "-o", "short-iso", "-n", "400"];
     match output("journalctl", &[units.as_flattened(), &how].concat()) {
         Ok(text) if text.trim().is_empty() => "it has no entries that we may read; root sees all".to_owned(),

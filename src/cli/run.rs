@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::agent::{Agent, AgentOptions};
+use crate::agent::first_run::WellKnown;
 use crate::agent::reload::Reading;
 use crate::agent::store::Store;
 
 use super::args::{Place, Run};
 use super::place::Found;
-use super::{Failure, logging, place, serve};
+use super::{Failure, console, logging, place, serve};
 
 pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
     let mut problems = vec![];
@@ -37,13 +38,21 @@ pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let state_dir = settings.state_dir.clone();
-    let options = AgentOptions { settings, password: None, problems, board_root: "/".into() };
+    let options = AgentOptions {
+        settings,
+        password: None,
+        problems,
+        board_root: "/".into(),
+        well_known: WellKnown::default(),
+    };
     serve::serve(options, |agent| {
         let shown = show_on_terminal(agent);
+        let told = console::show(agent);
         let reloaded = reload_on_hangup(agent, place, state_dir.clone());
         async move {
             tokio::select! {
                 () = shown => Ok(()),
+                () = told => Ok(()),
                 result = reloaded => result,
             }
         }

@@ -1,7 +1,8 @@
-//! `kvmdesk setup`: server, password and the computer's name and keyboard, from flags or in a dialogue.
+//! `kvmdesk setup`: server, password and the computer's name and keyboard, from flags, a seed file or in a dialogue.
 
 mod codes;
 mod dialogue;
+pub(super) mod seed;
 
 use std::fs;
 use std::fs::Permissions;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use crate::agent::identity::Identity;
 use crate::agent::store::{self, Store, StoreError};
-use crate::agent::{hex, password};
+use crate::agent::{first_run, hex, password};
 use crate::config::edit::Changes;
 use crate::config::file;
 use crate::config::server_string::{self, ServerString};
@@ -62,6 +63,9 @@ struct Outcome {
 }
 
 pub(super) fn run(place: &Place, args: &Setup) -> Result<(), Failure> {
+    if let Some(file) = &args.seed {
+        return print_json(&seed::take(place, file)?);
+    }
     let password = args.password_file.as_deref().map(super::password::read_file).transpose()?;
     if !args.non_interactive {
         if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
@@ -99,7 +103,7 @@ fn changes(args: &Setup) -> Result<Changes, Failure> {
 /// Takes over what the app exports.
 fn take_exported(changes: &mut Changes, text: &str) -> Result<(), Failure> {
     let server =
-        ServerString::decode(text).map_err(|e| Failure::new(USAGE, format!("--server-config: {e}")))?;
+        ServerString::decode(text).map_err(|e| Failure::new(USAGE, format!("server-config: {e}")))?;
     let given = |field: String| Some(field).filter(|field| !field.is_empty());
     changes.host = given(server.host);
     changes.key = given(server.key);
@@ -154,12 +158,14 @@ impl Plan {
         let identity = super::password::identity_of(&store)?;
         let is_config_changed = self.is_config_changed();
         let mut warnings = self.settings.warnings.clone();
+        let is_first = first_run::keep_set_up(&store)?;
         if let Some(password) = &self.password {
             password::set(&store, password, &identity.salt)?;
-            if let Err(failure) = super::password::tell_daemon(&store) {
-                warnings
-                    .push(format!("The password is set, but kvmdesk could not be told: {}", failure.text));
-            }
+        }
+        if (is_first || self.password.is_some())
+            && let Err(failure) = super::password::tell_daemon(&store)
+        {
+            warnings.push(format!("It is set, but kvmdesk could not be told: {}", failure.text));
         }
         let backup = if is_config_changed { write(&self)? } else { None };
         let is_running = status::ask(&store).is_ok();

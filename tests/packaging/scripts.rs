@@ -11,19 +11,25 @@ use tempfile::TempDir;
 use super::repo;
 
 /// A system that the maintainer scripts are run against.
-struct Board {
+pub(super) struct Board {
     root: TempDir,
 }
 
 impl Board {
     /// With systemd at work or not; nothing of kvmdesk is there.
-    fn new(has_systemd: bool) -> Self {
+    pub(super) fn new(has_systemd: bool) -> Self {
         let board = Self { root: tempfile::tempdir().unwrap() };
         // Each tool writes down how it was called; `systemctl` answers by the file `state`, which its calls can change.
         let stub = "#!/bin/sh\necho \"$(basename \"$0\") $*\" >>\"$BOARD/calls\"\n";
-        for tool in
-            ["deb-systemd-helper", "deb-systemd-invoke", "udevadm", "systemd-sysusers", "userdel", "groupdel"]
-        {
+        for tool in [
+            "deb-systemd-helper",
+            "deb-systemd-invoke",
+            "udevadm",
+            "systemd-sysusers",
+            "systemd-tmpfiles",
+            "userdel",
+            "groupdel",
+        ] {
             board.program(&format!("bin/{tool}"), stub);
         }
         board.program("bin/getent", "#!/bin/sh\n[ -e \"$BOARD/user\" ]\n");
@@ -54,31 +60,31 @@ impl Board {
         board
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
-    fn put(&self, name: &str, text: &str) {
+    pub(super) fn put(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    fn program(&self, name: &str, text: &str) {
+    pub(super) fn program(&self, name: &str, text: &str) {
         self.put(name, text);
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.path(name).exists()
     }
 
-    fn calls(&self) -> String {
+    pub(super) fn calls(&self) -> String {
         fs::read_to_string(self.path("calls")).unwrap_or_default()
     }
 
     /// What a script says; it has to end well.
-    fn run(&self, script: &str, args: &[&str]) -> String {
+    pub(super) fn run(&self, script: &str, args: &[&str]) -> String {
         let output = self.try_run(script, args);
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "{script} {args:?}: {said}");
@@ -138,9 +144,14 @@ fn a_first_installation_makes_the_user_and_starts_what_is_needed() {
     assert_eq!(fs::read_to_string(board.path(CONFIG)).unwrap(), "mine");
     let calls = board.calls();
     assert!(calls.contains("systemd-sysusers kvmdesk.conf"), "{calls}");
-    for unit in ["kvmdesk.service", "kvmdesk-gadget.service", "kvmdesk-gadget-repair.path"] {
+    for unit in
+        ["kvmdesk.service", "kvmdesk-seed.service", "kvmdesk-gadget.service", "kvmdesk-gadget-repair.path"]
+    {
         assert!(calls.contains(&format!("deb-systemd-helper enable {unit}")), "{unit}: {calls}");
     }
+    assert!(calls.contains("systemd-tmpfiles --create kvmdesk.conf"), "{calls}");
+    let (seed, daemon) = (calls.find("start kvmdesk-seed.service"), calls.find("restart kvmdesk.service"));
+    assert!(seed.is_some() && seed < daemon, "{calls}");
     assert!(calls.contains("deb-systemd-invoke restart kvmdesk.service"), "{calls}");
     assert!(board.has("root/var/lib/kvmdesk"));
     assert!(!calls.contains("kvmdesk-trial.service\n") || !calls.contains("start kvmdesk-trial"), "{calls}");

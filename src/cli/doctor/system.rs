@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::super::setup::seed;
 use super::sys::Space;
 use super::{Finding, Roots};
 
@@ -29,6 +30,21 @@ fn text(path: impl AsRef<Path>) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+/// Seed files that were not taken over.
+pub(super) fn seeds(roots: &Roots) -> Vec<Finding> {
+    let left = seed::PLACES.iter().map(|place| roots.boot.join(place)).filter(|file| file.exists());
+    left.map(|file| {
+        let why = text(file.with_file_name(seed::REFUSED)).unwrap_or_default();
+        let why = why.lines().next().unwrap_or("kvmdesk-seed.service has not looked at it yet");
+        Finding::warn(
+            "seed file",
+            format!("{} was not taken over: {why}", file.display()),
+            "mend it, or remove it; then `sudo systemctl restart kvmdesk-seed kvmdesk`, or start the board again",
+        )
+    })
+    .collect()
 }
 
 /// The board's name and the kernel.

@@ -32,7 +32,7 @@ impl Machine {
             group_file: at("group"),
             run: at("run"),
         };
-        let machine = Self { roots: Roots { kernel, proc: at("proc") }, dir };
+        let machine = Self { roots: Roots { kernel, proc: at("proc"), boot: at("boot") }, dir };
         files.iter().for_each(|(name, text)| machine.write(name, text));
         machine
     }
@@ -210,6 +210,23 @@ fn clock_and_disk_are_judged() {
     says(&disk(3 << 30, true, true), Verdict::Fail, "read-only", "writable");
     let missing = sys::space(Path::new("/nonexistent/state")).unwrap();
     assert!(missing.total > 0, "{missing:?}");
+}
+
+#[test]
+fn a_seed_file_that_was_not_taken_over_is_told() {
+    let machine = Machine::new(&[]);
+    assert!(system::seeds(&machine.roots).is_empty());
+    machine.write("boot/firmware/kvmdesk.toml", "nonsense");
+    says(
+        &system::seeds(&machine.roots),
+        Verdict::Warn,
+        "kvmdesk-seed.service has not looked",
+        "kvmdesk-seed",
+    );
+    machine.write("boot/firmware/kvmdesk-error.txt", "line 1 is wrong.\n\nkvmdesk runs all the same.\n");
+    let told = system::seeds(&machine.roots);
+    says(&told, Verdict::Warn, "kvmdesk.toml was not taken over: line 1 is wrong.", "mend it");
+    assert!(!told[0].text.contains("all the same"));
 }
 
 #[test]

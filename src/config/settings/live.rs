@@ -92,6 +92,7 @@ impl Settings {
         merged.server.clone_from(&wanted.server);
         merged.direct = wanted.direct;
         merged.is_lan_discovery_on = wanted.is_lan_discovery_on;
+        merged.is_lan_discovery_refused = wanted.is_lan_discovery_refused;
         merged.is_encryption_required = wanted.is_encryption_required;
         merged.announce = wanted.announce;
         merged.target = target;
