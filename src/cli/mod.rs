@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod gadget;
 mod heap;
+mod holders;
 mod id;
 mod logging;
 mod manual;

@@ -104,7 +104,7 @@ fn of_gadget(spec: &GadgetSpec, roots: &Roots, is_taken: bool) -> Vec<Finding> {
             Some((udc, gadget)) if wanted.count() == 1 => Finding::fail(
                 "gadget",
                 format!("the port {udc} is held by the gadget {gadget}"),
-                "stop the program that built it (One-KVM, kvmd?), then `kvmdesk gadget up` as root",
+                "stop the program that built it (see \"in use\"), then `kvmdesk gadget up` as root",
             ),
             Some(_) | None => Finding::fail(
                 "gadget",

@@ -17,7 +17,7 @@ use super::super::{Failure, USAGE, password as passwords, status};
 use super::{Outcome, Plan, codes, take_exported};
 
 /// What the first look shows of what the doctor finds.
-const HARDWARE: [&str; 7] = ["board", "picture", "edid", "encoders", "sound", "hands", "usb port"];
+const HARDWARE: [&str; 8] = ["board", "picture", "edid", "encoders", "sound", "hands", "usb port", "in use"];
 /// How often, and how many times, the daemon is asked whether it is registered after its start.
 const REGISTRATION: (Duration, u32) = (Duration::from_millis(500), 40);
 /// The word for having no server.
