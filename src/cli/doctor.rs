@@ -32,11 +32,13 @@ pub(super) struct Roots {
     pub(super) kernel: KernelPaths,
     /// `/proc`
     pub(super) proc: PathBuf,
+    /// `/`, below which the boot configuration is.
+    pub(super) root: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { kernel: KernelPaths::default(), proc: "/proc".into() }
+        Self { kernel: KernelPaths::default(), proc: "/proc".into(), root: "/".into() }
     }
 }
 

@@ -32,7 +32,7 @@ impl Machine {
             group_file: at("group"),
             run: at("run"),
         };
-        let machine = Self { roots: Roots { kernel, proc: at("proc") }, dir };
+        let machine = Self { roots: Roots { kernel, proc: at("proc"), root: at("") }, dir };
         files.iter().for_each(|(name, text)| machine.write(name, text));
         machine
     }
@@ -112,6 +112,16 @@ fn each_fault_of_the_gadget_has_its_remedy() {
     let empty = Machine::new(&[("sys/class/usb_role/x.usb-role-switch/role", "host\n")]);
     says(&empty.hands(), Verdict::Fail, "x.usb-role-switch says host", "dr_mode");
     says(&empty.hands(), Verdict::Fail, "/sys/class/udc is empty", "ch9329");
+
+    let pi = configured("board = \"raspberrypi-cm4\"\n[video]\nsource = \"pattern\"\n");
+    let port = |config: &str| {
+        empty.write("boot/config.txt", config);
+        hands::hands(&pi, &empty.roots, None)
+    };
+    let lines = "boot/config.txt: dtoverlay=dwc2,dr_mode=peripheral, without otg_mode=1; then restart";
+    says(&port("otg_mode=1\n"), Verdict::Fail, "/sys/class/udc is empty", lines);
+    says(&port("dtoverlay=dwc2\n"), Verdict::Fail, "/sys/class/udc is empty", "has dtoverlay=dwc2 instead");
+    says(&port("dtoverlay=dwc2,dr_mode=peripheral\n"), Verdict::Fail, "/sys/class/udc is empty", "restart");
 
     let free = Machine::new(&[("sys/class/udc/a.usb/state", "not attached\n")]);
     says(&free.hands(), Verdict::Fail, "there is no gadget kvmdesk", "`kvmdesk gadget up`");

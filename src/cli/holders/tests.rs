@@ -24,7 +24,7 @@ impl Machine {
             group_file: at("group"),
             run: at("run"),
         };
-        let roots = Roots { kernel, proc: at("proc") };
+        let roots = Roots { kernel, proc: at("proc"), root: at("") };
         let machine = Self { dir, roots };
         for node in ["video0", "video1", "ttyUSB0", "hidg0"] {
             machine.write(&format!("dev/{node}"), "");
