@@ -151,6 +151,9 @@ pub struct Setup {
     /// The keyboard layout set on the computer, for instance us, gb or de
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<String>,
+    /// Write the board's boot lines for this, for instance gadget or tc358743; may be given again
+    #[arg(long, value_name = "PART")]
+    pub boot: Vec<String>,
 }
 
 /// Values of `--target-os`.

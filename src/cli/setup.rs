@@ -2,10 +2,11 @@
 
 mod codes;
 mod dialogue;
+mod overlays;
 
 use std::fs;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -55,6 +56,8 @@ struct Outcome {
     backup: Option<PathBuf>,
     /// Whether kvmdesk runs.
     is_running: bool,
+    /// What was changed in the boot configuration.
+    boot: Option<overlays::Boot>,
     /// What should be looked at.
     warnings: Vec<String>,
 }
@@ -66,9 +69,12 @@ pub(super) fn run(place: &Place, args: &Setup) -> Result<(), Failure> {
             let text = "this is no terminal to ask on: give flags and --non-interactive";
             return Err(Failure::new(USAGE, text));
         }
-        return dialogue::hold(place, changes(args)?, password);
+        return dialogue::hold(place, args, changes(args)?, password);
     }
-    let outcome = Plan::new(place, &changes(args)?, password)?.carry_out()?;
+    let plan = Plan::new(place, &changes(args)?, password)?;
+    let boot = overlays::by_names(&args.boot, &plan.settings.board.profile.boot, Path::new("/"))?;
+    let mut outcome = plan.carry_out()?;
+    outcome.boot = boot.map(overlays::Work::write).transpose()?;
     print_json(&outcome)
 }
 
@@ -176,6 +182,7 @@ impl Plan {
             is_config_changed,
             backup,
             is_running,
+            boot: None,
             warnings,
         })
     }
