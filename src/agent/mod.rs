@@ -14,6 +14,7 @@ pub mod logbook;
 mod measured;
 pub mod metrics;
 pub mod metrics_task;
+pub mod one_kvm;
 pub mod password;
 mod registration;
 pub mod reload;
