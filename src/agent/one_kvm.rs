@@ -145,7 +145,7 @@ mod tests {
         }
         assert_eq!(OneKvm::parse(&json(|r| r["rendezvous_server"] = " ".into())), Ok(None));
         assert_eq!(OneKvm::parse("{\"initialized\": false}"), Ok(None));
-        for odd in ["", "[]", "{\"rustdesk\": {\"uuid\": 7}}"] {
+        for odd in ["", "7", "{\"rustdesk\": {\"uuid\": 7}}"] {
             assert!(OneKvm::parse(odd).unwrap_err().contains("not as they are known"), "{odd}");
         }
     }

@@ -154,6 +154,13 @@ pub struct Setup {
     /// Write the board's boot lines for this, for instance gadget or tc358743; may be given again
     #[arg(long, value_name = "PART")]
     pub boot: Vec<String>,
+    /// Stop the services that have the devices, and become what One-KVM was: its server, its ID
+    #[arg(long, requires = "non_interactive")]
+    pub take_over: bool,
+    /// Put back what was taken over: the other program, ID and configuration; kvmdesk stops
+    #[arg(long, conflicts_with_all = ["server", "key", "relay", "server_config", "password_file", "name", "target_os",
+        "layout", "boot", "take_over"])]
+    pub undo: bool,
 }
 
 /// Values of `--target-os`.

@@ -202,4 +202,4 @@ fn unit_of(cgroup: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,13 +8,14 @@ use crate::config::file;
 use crate::config::settings::{self, Overrides};
 use crate::hid::configfs::KernelPaths;
 
-struct Machine {
+/// The parts of a machine below a directory.
+pub(in crate::cli) struct Machine {
     dir: tempfile::TempDir,
-    roots: Roots,
+    pub(in crate::cli) roots: Roots,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
         let kernel = KernelPaths {
@@ -32,13 +33,17 @@ impl Machine {
         machine
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(in crate::cli) fn root(&self) -> PathBuf {
+        self.roots.root.clone()
+    }
+
+    pub(in crate::cli) fn write(&self, name: &str, text: &str) {
         let path = self.dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    fn process(&self, id: u32, name: &str, cgroup: &str, open: &[&str]) {
+    pub(in crate::cli) fn process(&self, id: u32, name: &str, cgroup: &str, open: &[&str]) {
         self.write(&format!("proc/{id}/comm"), &format!("{name}\n"));
         self.write(&format!("proc/{id}/cgroup"), cgroup);
         let fd = self.roots.proc.join(format!("{id}/fd"));
@@ -48,7 +53,7 @@ impl Machine {
         }
     }
 
-    fn port(&self, udc: &str, gadget: &str) {
+    pub(in crate::cli) fn port(&self, udc: &str, gadget: &str) {
         self.write(&format!("sys/class/udc/{udc}/state"), "configured\n");
         if !gadget.is_empty() {
             self.write(&format!("config/usb_gadget/{gadget}/UDC"), &format!("{udc}\n"));

@@ -15,7 +15,8 @@ use crate::config::settings::Settings;
 use super::super::args::{Place, Setup};
 use super::super::doctor::{self, Roots};
 use super::super::{Failure, USAGE, password as passwords, status};
-use super::{Outcome, Plan, codes, overlays, take_exported};
+use super::takeover::{self, System, TakeOver};
+use super::{Outcome, Plan, carry_out, codes, overlays, take_exported};
 
 /// What the first look shows of what the doctor finds.
 const HARDWARE: [&str; 8] = ["board", "picture", "edid", "encoders", "sound", "hands", "usb port", "in use"];
@@ -43,6 +44,8 @@ pub(super) fn hold(
         [] => overlays::ask(&now, root)?,
         parts => overlays::by_names(parts, &now.board.profile.boot, root)?,
     };
+    let system = System::default();
+    let taking = TakeOver::find(&now, &system).ask(place, &mut changes)?;
     ask_server(place, &mut changes, &now)?;
     let target = &now.target;
     if changes.name.is_none() {
@@ -61,12 +64,11 @@ pub(super) fn hold(
         secret = ask_password(&now)?;
     }
 
-    let outcome = Plan::new(place, &changes, secret)?.carry_out()?;
+    let outcome = carry_out(Plan::new(place, &changes, secret)?, taking, boot, &system)?;
     println!();
     tell_written(&outcome);
-    if let Some(boot) = boot {
-        overlays::tell(&boot.write()?);
-    }
+    outcome.take_over.iter().for_each(takeover::Taken::tell);
+    outcome.boot.iter().for_each(overlays::tell);
     let is_up = start(&outcome)?;
     let settings = Plan::new(place, &Changes::default(), None)?.settings;
     if is_up && settings.server.is_some() {
@@ -130,7 +132,7 @@ fn ask(
     }
 }
 
-fn tell(failure: &Failure) {
+pub(super) fn tell(failure: &Failure) {
     println!("  {}", failure.text.trim_end_matches("; nothing was changed"));
 }
 
