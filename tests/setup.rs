@@ -1,5 +1,7 @@
 //! `kvmdesk setup`: what it writes, what it leaves, what it says and never says.
 
+mod takeover;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

@@ -119,9 +119,11 @@ pub enum Command {
 #[command(
     after_help = "What is not given stays as it is in the configuration, whose comments are kept; the file from before is \
                         kept beside it, with `.bak` behind its name. A wrong value changes nothing. With \
-                        --non-interactive the answer is JSON without secrets.\n\nExamples:\n  sudo kvmdesk setup\n  \
+                        --non-interactive the answer is JSON without secrets. A program that has the devices is stopped \
+                        only if that is agreed to or --take-over is given.\n\nExamples:\n  sudo kvmdesk setup\n  \
                         sudo kvmdesk setup --non-interactive --server rustdesk.example.org --key OeVu…qmBw= \\\n    \
-                        --password-file /run/secrets/kvmdesk --name office --target-os windows --layout de"
+                        --password-file /run/secrets/kvmdesk --name office --target-os windows --layout de\n  \
+                        sudo kvmdesk setup --non-interactive --take-over --boot gadget"
 )]
 pub struct Setup {
     /// Ask nothing: take what is given here

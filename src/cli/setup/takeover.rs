@@ -59,7 +59,7 @@ pub(super) struct TakeOver {
 }
 
 /// What was taken over. Its JSON is for programs: keys stay, more may come.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Taken {
     /// Units that were stopped.
     stopped: Vec<String>,
@@ -226,6 +226,10 @@ impl TakeOver {
     /// Writes down how it is, stops the units and becomes what One-KVM was. The configuration comes after that.
     pub(super) fn carry_out(self, plan: &Plan, system: &System) -> Result<Taken, Failure> {
         let mut notes = self.notes.clone();
+        if self.units().next().is_none() {
+            notes.push("no service has the devices: none was stopped".to_owned());
+            return Ok(Taken { notes, ..Taken::default() });
+        }
         let who = self.one_kvm.as_ref().and_then(|found| found.who.as_ref().ok());
         let store = Store::open(&plan.settings.state_dir)?;
         let mut record = Record::load(&store)?.unwrap_or_default();
