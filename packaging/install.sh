@@ -9,14 +9,16 @@
 # up` as root and `kvmdesk run` as the user kvmdesk by what the system has. DESTDIR is put before every path; nothing is
 # started or created outside of it then.
 set -eu
+# The daemon's user runs and reads what is installed here.
+umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 files=$here/files
 dest=${DESTDIR:-}
 share=$dest/usr/local/share
 units=$dest/etc/systemd/system
-unit_names="kvmdesk.service kvmdesk-gadget.service kvmdesk-gadget-repair.service kvmdesk-gadget-repair.path"
-started="kvmdesk-gadget.service kvmdesk-gadget-repair.path kvmdesk.service"
+unit_names="kvmdesk.service kvmdesk-console.path kvmdesk-console.service kvmdesk-seed.service kvmdesk-gadget.service kvmdesk-gadget-repair.service kvmdesk-gadget-repair.path"
+started="kvmdesk-seed.service kvmdesk-gadget.service kvmdesk-gadget-repair.path kvmdesk-console.path kvmdesk.service"
 
 [ -n "$dest" ] || [ "$(id -u)" = 0 ] || { echo "install: run this as root (sudo sh install.sh)" >&2; exit 77; }
 has_systemd() { [ -z "$dest" ] && [ -d /run/systemd/system ]; }
@@ -27,7 +29,7 @@ remove() {
   fi
   for unit in $unit_names; do rm -f "$units/$unit"; done
   rm -f "$dest/usr/local/bin/kvmdesk" "$dest/usr/local/bin/kvmdesk.previous" "$dest"/etc/udev/rules.d/6[01]-kvmdesk*.rules \
-    "$dest/etc/sysusers.d/kvmdesk.conf" "$dest/etc/tmpfiles.d/kvmdesk.conf" "$share"/man/man1/kvmdesk*.1* \
+    "$dest/etc/sysusers.d/kvmdesk.conf" "$dest/etc/tmpfiles.d/kvmdesk.conf" "$dest/etc/issue.d/kvmdesk.issue" "$share"/man/man1/kvmdesk*.1* \
     "$share/bash-completion/completions/kvmdesk" "$share/zsh/site-functions/_kvmdesk" \
     "$share/fish/vendor_completions.d/kvmdesk.fish"
   rm -rf "$share/kvmdesk" "$share/doc/kvmdesk" "$dest/var/cache/kvmdesk"
@@ -75,10 +77,9 @@ dir usr/share/zsh/vendor-completions "$share/zsh/site-functions"
 dir usr/share/fish "$share/fish"
 dir usr/share/man "$share/man"
 if [ -e "$dest/etc/kvmdesk/kvmdesk.toml" ]; then
-  cp "$files/etc/kvmdesk/kvmdesk.toml" "$dest/etc/kvmdesk/kvmdesk.toml.new"
-  echo "install: your settings are kept; every key of this version is explained in /etc/kvmdesk/kvmdesk.toml.new"
+  echo "install: your settings are kept; /usr/local/share/kvmdesk/kvmdesk.toml explains every key of this version"
 else
-  cp "$files/etc/kvmdesk/kvmdesk.toml" "$dest/etc/kvmdesk/kvmdesk.toml"
+  cp "$files/usr/share/kvmdesk/kvmdesk.toml" "$dest/etc/kvmdesk/kvmdesk.toml"
 fi
 [ -z "$dest" ] || exit 0
 
@@ -98,7 +99,8 @@ if has_systemd; then
   systemctl daemon-reload
   if command -v udevadm >/dev/null; then udevadm control --reload && udevadm trigger || true; fi
   for unit in $started; do systemctl enable "$unit"; done
-  systemctl start kvmdesk-gadget.service kvmdesk-gadget-repair.path || true
+  systemd-tmpfiles --create /etc/tmpfiles.d/kvmdesk.conf || true
+  systemctl start kvmdesk-seed.service kvmdesk-gadget.service kvmdesk-gadget-repair.path kvmdesk-console.path || true
   systemctl restart kvmdesk.service || {
     echo "install: kvmdesk does not start: journalctl -u kvmdesk says why. The binary before it, if there was one:" \
       "/usr/local/bin/kvmdesk.previous" >&2

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kvmdesk::agent::agent::{Agent, AgentOptions, StartError};
 use kvmdesk::agent::control::{self, Answer, Request};
+use kvmdesk::agent::first_run::WellKnown;
 use kvmdesk::agent::store::{Store, StoreError};
 use kvmdesk::agent::{identity, logbook, password};
 use kvmdesk::config::board::Boards;
@@ -51,7 +52,19 @@ pub(crate) fn options_of(config: &str, dir: &Path, password: Option<&str>) -> Ag
     let parsed = file::parse(Path::new("test.toml"), config.to_owned()).unwrap();
     let settings = settings::resolve(&parsed, &Boards::default(), |_| None, &flags).unwrap();
     let password = password.map(|p| Secret::new(p.to_owned()));
-    AgentOptions { settings, password, problems: vec![], board_root: dir.join("no-board") }
+    AgentOptions {
+        settings,
+        password,
+        problems: vec![],
+        board_root: dir.join("no-board"),
+        well_known: free_ports(),
+    }
+}
+
+/// Where apps would look before setup.
+pub(crate) fn free_ports() -> WellKnown {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    WellKnown { direct: any, discovery: any }
 }
 
 impl Daemon {
@@ -422,8 +435,13 @@ fn an_id_that_is_taken_is_renewed_and_the_confirmed_one_stays() {
         ..Overrides::default()
     };
     let settings = settings::resolve(&ParsedFile::default(), &Boards::default(), |_| None, &flags).unwrap();
-    let options =
-        AgentOptions { settings, password: None, problems: vec![], board_root: dir.path().join("no-board") };
+    let options = AgentOptions {
+        settings,
+        password: None,
+        problems: vec![],
+        board_root: dir.path().join("no-board"),
+        well_known: free_ports(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let agent = runtime.block_on(async { Agent::start(options) }).unwrap();
     let answer = |to: SocketAddr, result: i32| {

@@ -366,6 +366,19 @@ fn a_bad_file_at_start_means_the_last_good_copy_loudly() {
     daemon.wait_for_line(LONG, |line| line.contains("direct access is open").then_some(()));
     let status = out(&run(dir.path(), &["status", "--state-dir", "state"]));
     assert!(status.contains("kept") && status.contains("kvmdesk.toml:2: video.fps"), "{status}");
+    // What the daemon runs with is what the others judge and build by.
+    let doctor = out(&run(dir.path(), &["doctor", "--config", "kvmdesk.toml", "--state-dir", "state"]));
+    assert!(
+        doctor.contains("kvmdesk.toml:2: video.fps") && doctor.contains("the last good copy holds"),
+        "{doctor}"
+    );
+    assert!(doctor.contains("hands"), "{doctor}");
+    let gadget = run(dir.path(), &["gadget", "up", "--config", "kvmdesk.toml", "--state-dir", "state"]);
+    assert!(
+        err(&gadget).contains("last good copy") && err(&gadget).contains("another hid.backend"),
+        "{}",
+        err(&gadget)
+    );
     daemon.terminate();
     assert_eq!(daemon.wait(LONG).code(), Some(0));
 }

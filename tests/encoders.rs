@@ -1,6 +1,7 @@
 //! One contract for every encoder of this machine: what comes out is what RustDesk controllers decode
 //! (reference: session 3.2, 3.4, 11).
 
+mod captured;
 mod catalogue;
 
 use kvmdesk::media::canvas::{Canvas, Colour};

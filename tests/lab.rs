@@ -8,6 +8,9 @@
 mod capture;
 #[path = "lab/hands.rs"]
 mod hands;
+#[cfg(feature = "gstreamer")]
+#[path = "lab/kept.rs"]
+mod kept;
 #[path = "lab/machine.rs"]
 mod machine;
 #[path = "lab/own.rs"]
@@ -27,6 +30,7 @@ mod soak;
 mod sound;
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,6 +121,21 @@ fn every_format_mode_and_fault_of_the_receiver_ends_in_a_right_picture() {
     in_lab(capture::walk_through);
 }
 
+#[cfg(feature = "gstreamer")]
+#[test]
+fn captured_pictures_go_through_an_encoder_as_they_are() {
+    if std::env::var("KVMDESK_LAB_ARCH").is_ok_and(|arch| arch != "amd64")
+        || cfg!(not(target_arch = "x86_64"))
+    {
+        return say(
+            "skipped: this test takes its own program and plugins into the guest, which is another machine",
+        );
+    }
+    let own = std::env::current_exe().unwrap();
+    let more = [own.as_path(), Path::new("app"), Path::new("coreelements"), Path::new("x264")];
+    in_lab_with(&more, |machine| kept::walk_through(machine, &own));
+}
+
 #[test]
 fn a_machine_can_be_its_own_computer() {
     in_lab(own::walk_through);
@@ -140,10 +159,15 @@ fn a_board_with_a_sound_card_is_heard() {
 
 /// Boots a guest for a test; says why if there cannot be one.
 fn in_lab(test: impl FnOnce(&Machine)) {
+    in_lab_with(&[], test);
+}
+
+/// The same with more in it, as [`Machine::boot`] says.
+fn in_lab_with(more: &[&Path], test: impl FnOnce(&Machine)) {
     // One guest at a time: two emulated ones would wait for each other's processors.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let machine = match Machine::boot() {
+    let machine = match Machine::boot(more) {
         Ok(machine) => machine,
         Err(missing) if std::env::var_os("CI").is_some_and(|v| v == "true") => {
             panic!("the lab cannot run, and CI may not skip it: {missing}")

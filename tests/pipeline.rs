@@ -17,6 +17,7 @@ use openh264::decoder::Decoder;
 use openh264::formats::YUVSource;
 use tokio::sync::watch;
 
+mod captured;
 mod codecs;
 mod fakes;
 mod grabber;

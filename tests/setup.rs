@@ -1,7 +1,5 @@
 //! `kvmdesk setup`: what it writes, what it leaves, what it says and never says.
 
-mod takeover;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,12 +13,16 @@ use crate::support::controller::LONG;
 use crate::support::procs::Proc;
 use crate::support::terminal::terminal;
 
+mod seed;
+mod takeover;
+
 /// A key as hbbs makes it.
 const KEY: &str = "OeVuKk5nlHiXp+APNn0Y3pC1Iwpwn44JGqrQCsWqmBw=";
 /// As the app exports it: rustdesk.example.org with that key.
 const EXPORTED: &str = "9JSP3JUbxd1cDFlcxdkS0Qjb3B3dJFzQwNTWw4mTQF0KwhVaIxmb1s2S1ZVZPJiOikXZrJCLicmcv5SZsBXbhhXZus2clRGdzVncv8iOzBHd0hmI6ISawFmIsIiI6ISehxWZyJCLicmcv5SZsBXbhhXZus2clRGdzVnciojI0N3boJye";
 /// A daemon without hardware.
-const NO_HARDWARE: &str = "# mine\n[video]\nsource = \"pattern\" # a card\n[audio]\ndevice = \"off\"\n[hid]\nbackend = \"recording\"\n";
+const NO_HARDWARE: &str = "# mine\n[video]\nsource = \"pattern\" # a card\n[audio]\ndevice = \"off\"\n[hid]\nbackend = \"recording\"\n\
+                           [lan]\ndiscovery = false\n";
 
 fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvmdesk"));
@@ -233,10 +235,10 @@ fn the_dialogue_asks_what_is_open_and_shows_how_to_get_in() {
     // Nobody listens there: the look at the end is over at once.
     let server = ServerString { host: "127.0.0.1:1".into(), key: KEY.into(), ..ServerString::default() };
     let mut dialogue = Dialogue::start(dir, &["--layout", "de"]);
-    let looked = dialogue.answer("ID server: ", "http://x");
+    let looked = dialogue.answer("ID server [none]: ", "http://x");
     assert!(looked.contains("picture") && looked.contains("encoders"), "{looked}");
     assert!(!looked.contains("daemon"), "only the hardware: {looked}");
-    let told = dialogue.answer("ID server: ", &server.encode());
+    let told = dialogue.answer("ID server [none]: ", &server.encode());
     assert!(told.contains("server.host: ") || told.contains("`http://x`"), "{told}");
     dialogue.answer("[kvmdesk]: ", "office");
     dialogue.answer("[windows]: ", "amiga");

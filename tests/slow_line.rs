@@ -134,7 +134,7 @@ impl Source for Scroll {
             captured_at: self.captured_at,
         };
         let previous = (self.number > 1).then(|| raw(&self.shown[1]));
-        Some(FramePair { current: raw(&self.shown[0]), previous })
+        Some(FramePair { current: raw(&self.shown[0]), previous, captured: None })
     }
 }
 

@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod controller;
 mod encoders;
+mod first_run;
 mod floods;
 mod floors;
 mod golden;

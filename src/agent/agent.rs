@@ -19,7 +19,7 @@ use crate::hid::writer::{HidSettings, HidWriter};
 use crate::input::layout::{Layout, UnknownLayout};
 use crate::input::typist::Typist;
 use crate::media::encode::encoders::Encoders;
-use crate::media::pipeline::{Pipeline, SourceSettings};
+use crate::media::pipeline::{Pipeline, SourceSettings, VideoSettings};
 use crate::net::stream::Arrival;
 use crate::peer::gate::Gate;
 use crate::session::driver::{self, Display};
@@ -30,6 +30,7 @@ use super::board_card::{BoardCard, TestCards};
 use super::control;
 use super::direct_task::ListenStatus;
 use super::doors::Doors;
+use super::first_run::{self, WellKnown};
 use super::identity::{self, Birth};
 use super::logbook::Logbook;
 use super::password::{self, PasswordError};
@@ -63,6 +64,8 @@ pub struct AgentOptions {
     pub problems: Vec<String>,
     /// Where the board tells its serial number; `/` but in tests.
     pub board_root: std::path::PathBuf,
+    /// What it listens on for apps that know nothing of it.
+    pub well_known: WellKnown,
 }
 
 /// Why an agent does not start.
@@ -116,7 +119,7 @@ impl Agent {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(options: AgentOptions) -> Result<Self, StartError> {
-        let AgentOptions { settings, password, problems, board_root } = options;
+        let AgentOptions { settings, password, problems, board_root, well_known } = options;
         let store = Store::open(&settings.state_dir)?;
         let lock = store.lock()?;
         let mut seed = Seed::from_system();
@@ -125,6 +128,13 @@ impl Agent {
             Some(text) => Some(PasswordHash::new(password::check(text.reveal())?, &identity.salt)),
             None => password::load(&store)?,
         };
+        let is_set_up = !first_run::is_before_setup(&store, &settings, permanent.is_some());
+        if is_set_up && let Err(error) = first_run::keep_set_up(&store) {
+            tracing::error!("that this board is set up could not be kept: {error}");
+        }
+        if !is_set_up {
+            tracing::warn!("{}", first_run::NOTICE);
+        }
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         let gate = Gate::new(identity.salt.clone(), permanent, Instant::now(), unix_ms, seed.split());
 
@@ -148,7 +158,11 @@ impl Agent {
             .zip(told)
             .map(|(video, card)| Pipeline::spawn(video.clone(), card, Arc::clone(&encoders)))
             .collect();
-        let sound = Sound::start(settings.audio.clone());
+        // The settings take it from the first picture that is captured.
+        let is_captured = |video: &VideoSettings| matches!(video.source, SourceSettings::V4l2(_));
+        let captured = settings.displays.iter().position(is_captured).map(|n| pipelines[n].handle());
+        let opened = move || captured.as_ref().and_then(|handle| handle.stats().source.opened);
+        let sound = Sound::start(settings.audio.clone(), Box::new(opened));
         // Several pictures, but one computer: they share its keyboard, pointer and sound.
         let displays: Vec<_> = pipelines
             .iter()
@@ -185,6 +199,8 @@ impl Agent {
             shell: hid.open_session(),
             typist: Typist::new(layout, settings.target.unicode_entry).into(),
             ways: Mutex::default(),
+            well_known,
+            set_up: watch::Sender::new(is_set_up),
             store,
             settings: RwLock::new(Arc::new(settings)),
         });
@@ -235,6 +251,16 @@ impl Agent {
     /// The one-time password while no permanent one is set; changes are seen. For a console only.
     pub fn one_time_password(&self) -> watch::Receiver<Option<Secret<String>>> {
         self.answers.sessions.one_time()
+    }
+
+    /// Whether the board is set up; seen when it comes to that. Before, [`first_run`] holds.
+    pub fn set_up(&self) -> watch::Receiver<bool> {
+        self.answers.set_up.subscribe()
+    }
+
+    /// The LAN search's listener's state, if there is one.
+    pub fn lan(&self) -> Option<watch::Receiver<ListenStatus>> {
+        self.answers.ways().lan.clone()
     }
 
     /// The direct listener's state, if there is one.
@@ -334,12 +360,17 @@ async fn receive(
                     continue;
                 };
                 tracing::debug!(session, controller = %arrival.controller, "a controller connected");
-                let settings = {
+                let mut settings = {
                     let identity = answers.identity();
                     answers.settings().peer(identity.id.clone(), identity.key_pair(), identity.salt.clone())
                 };
                 let (host, displays) = (Arc::clone(&answers.sessions) as _, displays.clone());
-                let shutdown = stopped.clone();
+                let mut shutdown = stopped.clone();
+                if answers.is_before_setup() {
+                    // There is no other way in then.
+                    settings.is_direct_plaintext_allowed = true;
+                    shutdown = answers.set_up.subscribe();
+                }
                 running.spawn(async move {
                     driver::run(session, arrival, settings, displays, host, shutdown).await;
                 });
@@ -347,6 +378,8 @@ async fn receive(
         }
     }
     drop(displays);
+    // Ends those that came before setup, too.
+    answers.set_up.send_replace(true);
     while let Some(ended) = running.join_next().await {
         report(ended);
     }

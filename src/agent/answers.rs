@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::config::settings::Settings;
 use crate::config::settings::hid::HidChoice;
+use crate::config::settings::{DirectSettings, Settings};
 use crate::hid::writer::{HidHandle, HidHealth, TextProgress};
 use crate::input::event::{InputEvent, LedState};
 use crate::input::typist::Typist;
@@ -17,6 +17,7 @@ use crate::wire::id::PeerId;
 
 use super::control::{Answer, ControlHost, Picture, PictureFuture, Request};
 use super::doors::Ways;
+use super::first_run::{self, WellKnown};
 use super::identity::Identity;
 use super::measured::{audio_status, video_status};
 use super::password;
@@ -55,6 +56,9 @@ pub struct Answers {
     pub(super) shell: HidHandle,
     pub(super) typist: Mutex<Typist>,
     pub(super) ways: Mutex<Ways>,
+    pub(super) well_known: WellKnown,
+    /// False as long as this holds: [`first_run`].
+    pub(super) set_up: watch::Sender<bool>,
 }
 
 impl Answers {
@@ -88,6 +92,31 @@ impl Answers {
         self.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether this board waits for its setup.
+    pub(super) fn is_before_setup(&self) -> bool {
+        !*self.set_up.borrow()
+    }
+
+    /// Ends the time before setup if there is a way in or a password now; for good.
+    pub(super) fn look_whether_set_up(&self) {
+        let has_password = self.sessions.one_time().borrow().is_none();
+        if !self.is_before_setup() || first_run::is_before_setup(&self.store, &self.settings(), has_password)
+        {
+            return;
+        }
+        tracing::info!("this board is set up: it is no longer found by its address");
+        if let Err(error) = first_run::keep_set_up(&self.store) {
+            tracing::error!("that this board is set up could not be kept: {error}");
+        }
+        self.set_up.send_replace(true);
+    }
+
+    /// Direct access as it holds: that of the settings, or the one before setup.
+    pub(super) fn direct(&self) -> Option<DirectSettings> {
+        let early = DirectSettings { listen: self.well_known.direct, is_plaintext_allowed: true };
+        self.settings().direct.or(self.is_before_setup().then_some(early))
+    }
+
     /// Says what is wrong with storing the identity, empty if nothing is; whether that is news.
     pub(super) fn set_identity_problem(&self, text: &str) -> bool {
         let mut problem = self.identity_problem.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +148,7 @@ impl Answers {
             DirectStatus {
                 listen: d.address.to_string(),
                 is_open: d.is_open,
-                is_plaintext_allowed: settings.direct.is_some_and(|d| d.is_plaintext_allowed),
+                is_plaintext_allowed: self.direct().is_some_and(|d| d.is_plaintext_allowed),
             }
         });
         let metrics = ways.metrics.as_ref().map(|m| m.borrow().clone());
@@ -128,6 +157,7 @@ impl Answers {
             let refusal = Some(refusal.clone()).filter(|refusal| !refusal.is_empty());
             refusal.into_iter().chain(told.iter().cloned()).collect::<Vec<_>>()
         };
+        problems.extend(self.is_before_setup().then(|| first_run::NOTICE.to_owned()));
         problems.extend(server.iter().filter(|s| !s.is_online).map(|s| s.state.clone()));
         for listener in ways.direct.iter().chain(&ways.lan) {
             let listener = listener.borrow();
@@ -234,6 +264,7 @@ impl Answers {
             Ok(hash) => {
                 let is_set = hash.is_some();
                 let ended = self.sessions.set_permanent(hash);
+                self.look_whether_set_up();
                 tracing::info!(is_set, ended, "the permanent password changed");
                 let mut text =
                     if is_set { "The password holds from now on." } else { "No password is set." }.to_owned();

@@ -1,12 +1,13 @@
 //! Keeps the direct-access listener open: an address that cannot be had now is tried again, and said in words.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use crate::net::lan;
 use crate::net::listener::{DirectListener, HalfOpen};
 use crate::net::stream::Arrival;
 
@@ -18,8 +19,16 @@ pub(super) const RETRY: Duration = Duration::from_secs(5);
 pub struct DirectSettings {
     /// Where to listen; `[::]` takes IPv4 too.
     pub address: SocketAddr,
+    /// Whether connections from other than private networks are closed at once.
+    pub is_private_only: bool,
     /// Limits connections without a login; share one with the registration task.
     pub half_open: HalfOpen,
+}
+
+impl DirectSettings {
+    fn lets_in(&self, ip: IpAddr) -> bool {
+        !self.is_private_only || lan::is_private(ip)
+    }
 }
 
 /// The state of a listener (direct access, LAN discovery), for status pages.
@@ -68,6 +77,9 @@ async fn keep_open(
                 status.send_replace(ListenStatus { is_open: true, address, message });
                 loop {
                     match listener.accept().await {
+                        Ok(arrival) if !settings.lets_in(arrival.controller.ip()) => {
+                            tracing::debug!(controller = %arrival.controller, "no private network: closed");
+                        }
                         Ok(arrival) => {
                             if arrivals.send(arrival).await.is_err() {
                                 return;
@@ -110,7 +122,9 @@ mod tests {
         let (arrivals, mut arrived) = mpsc::channel(1);
         let (status, mut seen) = watch::channel(ListenStatus::starting(address));
         let (stop, shutdown) = watch::channel(false);
-        let settings = DirectSettings { address, half_open: HalfOpen::default() };
+        let settings = DirectSettings { address, is_private_only: true, half_open: HalfOpen::default() };
+        assert!(settings.lets_in([192, 168, 0, 7].into()) && !settings.lets_in([8, 8, 8, 8].into()));
+        assert!(DirectSettings { is_private_only: false, ..settings.clone() }.lets_in([8, 8, 8, 8].into()));
         let task = tokio::spawn(run(settings, arrivals, status, shutdown));
         let message = seen.wait_for(|s| s.message.contains("cannot listen")).await.unwrap().message.clone();
         assert!(message.contains("[direct]"), "{message}");

@@ -2,21 +2,19 @@
 //! and closed and opened again when these change, while sessions go on.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::settings::Settings;
-use crate::net::lan::DISCOVERY_PORT;
 use crate::net::listener::HalfOpen;
 use crate::net::stream::Arrival;
 use crate::wire::discovery::Pong;
 
 use super::answers::Answers;
 use super::direct_task::{self, DirectSettings, ListenStatus};
-use super::lan_task;
+use super::lan_task::{self, LanSettings};
 use super::metrics_task::{self, MetricsState};
 use super::registration;
 use super::rendezvous_task::{self, RegistrationSettings, RegistrationStatus};
@@ -116,7 +114,7 @@ impl Doors {
         let settings = self.answers.settings();
         let door = match way {
             Way::Registration => self.open_registration(&settings),
-            Way::Direct => self.open_direct(&settings),
+            Way::Direct => self.open_direct(),
             Way::Lan => self.open_lan(&settings),
             Way::Metrics => self.open_metrics(&settings),
         };
@@ -152,28 +150,36 @@ impl Doors {
         Some(door)
     }
 
-    fn open_direct(&self, settings: &Settings) -> Option<Door> {
-        let Some(direct) = settings.direct else {
+    fn open_direct(&self) -> Option<Door> {
+        let is_private_only = self.answers.is_before_setup();
+        let Some(direct) = self.answers.direct() else {
             self.answers.ways().direct = None;
             return None;
         };
         let (mut door, stopped) = Door::new();
         let (status, told) = watch::channel(ListenStatus::starting(direct.listen));
-        let settings = DirectSettings { address: direct.listen, half_open: self.half_open.clone() };
+        let half_open = self.half_open.clone();
+        let settings = DirectSettings { address: direct.listen, is_private_only, half_open };
         door.tasks.spawn(direct_task::run(settings, self.arrivals.clone(), status, stopped));
         self.answers.ways().direct = Some(told);
         Some(door)
     }
 
     fn open_lan(&self, settings: &Settings) -> Option<Door> {
-        if !settings.is_lan_discovery_on {
+        let is_by_address = self.answers.is_before_setup();
+        if !settings.is_lan_discovery_on && !is_by_address {
             self.answers.ways().lan = None;
             return None;
         }
         let (mut door, stopped) = Door::new();
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, DISCOVERY_PORT));
+        let address = self.answers.well_known.discovery;
         let (status, told) = watch::channel(ListenStatus::starting(address));
-        door.tasks.spawn(lan_task::run(address, self.pong.subscribe(), status, stopped));
+        door.tasks.spawn(lan_task::run(
+            LanSettings { address, is_by_address },
+            self.pong.subscribe(),
+            status,
+            stopped,
+        ));
         self.answers.ways().lan = Some(told);
         Some(door)
     }

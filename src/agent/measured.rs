@@ -25,10 +25,13 @@ pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> Vi
     VideoStatus {
         source: match &settings.source {
             SourceSettings::Pattern => "pattern".to_owned(),
-            SourceSettings::V4l2(capture) => match capture.present().next() {
-                Some((node, _)) => node.display().to_string(),
-                None => capture.to_string(),
-            },
+            SourceSettings::V4l2(capture) => {
+                let opened = stats.source.opened.as_ref().map(|opened| opened.node.clone());
+                match opened.or_else(|| capture.present().next().map(|(node, _)| node)) {
+                    Some(node) => node.display().to_string(),
+                    None => capture.to_string(),
+                }
+            }
         },
         signal: state.signal.word().to_owned(),
         notice,
@@ -39,6 +42,8 @@ pub(super) fn video_status(settings: &VideoSettings, handle: &VideoHandle) -> Vi
         encoded: stats.encoded,
         keyframes: stats.keyframes,
         refinements: stats.refinements,
+        passed_through: stats.passed_through,
+        handed_over: stats.handed_over,
         fps_in: tenths(stats.fps_in),
         fps_out: tenths(stats.fps_out),
         dropped: DroppedPictures {

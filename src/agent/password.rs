@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::password::PasswordHash;
 use crate::crypto::secret::Secret;
 
-use super::hex;
 use super::store::{Store, StoreError};
+use super::{first_run, hex};
 
 /// Longest password, in bytes; far over what the apps' field takes.
 const MAX_LEN: usize = 256;
@@ -72,7 +72,9 @@ pub fn set(store: &Store, text: &str, salt: &str) -> Result<(), PasswordError> {
     let hash = PasswordHash::new(check(text)?, salt);
     let stored = Stored { h1: hex::encode(hash.as_bytes()) };
     let json = serde_json::to_string(&stored).unwrap_or_default() + "\n";
-    Ok(store.write(&path(store), json.as_bytes())?)
+    store.write(&path(store), json.as_bytes())?;
+    first_run::keep_set_up(store)?;
+    Ok(())
 }
 
 /// Removes the password; whether there was one.

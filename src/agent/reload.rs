@@ -46,9 +46,16 @@ pub(super) async fn run(
     mut readings: mpsc::Receiver<Reading>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let mut set_up = answers.set_up.subscribe();
     loop {
         let reading = tokio::select! {
             () = until_true(&mut stopped) => break,
+            Ok(()) = set_up.changed() => {
+                for way in [Way::Direct, Way::Lan] {
+                    doors.open_again(way).await;
+                }
+                continue;
+            }
             reading = readings.recv() => reading,
         };
         match reading {
@@ -83,6 +90,7 @@ async fn take_over(
     let change = answers.settings().take_over(wanted);
     let settings = Arc::new(change.settings);
     answers.set_settings(Arc::clone(&settings));
+    answers.look_whether_set_up();
     let has = |keys: &[&str]| change.at_once.iter().any(|changed| keys.contains(&changed.as_str()));
 
     if has(&["target.keyboard-layout", "target.unicode-entry"])
@@ -126,13 +134,20 @@ async fn take_over(
     let told: Vec<String> = told.map(|(keys, what)| format!("{what}: {}", keys.join(", "))).collect();
     let told = if told.is_empty() { "nothing is different".to_owned() } else { told.join("; ") };
     tracing::info!("the configuration was read anew; {told}");
+    if has(&["target.keyboard-layout"]) {
+        tracing::info!(
+            "sessions that are open use the new layout for text; for shortcuts, when they connect again"
+        );
+    }
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if !change.after_restart.is_empty() {
-        let is_of_gadget = change.after_restart.iter().any(|key| key.starts_with("gadget."));
-        let before = if is_of_gadget { "`kvmdesk gadget up` as root, then " } else { "" };
+        let is_of_gadget =
+            |key: &String| key.starts_with("gadget.") || key == "hid.backend" || key == "hid.gadget";
+        let units =
+            if change.after_restart.iter().any(is_of_gadget) { "kvmdesk-gadget kvmdesk" } else { "kvmdesk" };
         problems.push(format!(
-            "The configuration was changed, and this holds only after a restart: {}. Run {before}`systemctl restart \
-             kvmdesk`",
+            "This is different now from what kvmdesk was started with, and holds only after a restart: {}. Run \
+             `systemctl restart {units}`",
             change.after_restart.join(", ")
         ));
     }

@@ -1,6 +1,6 @@
 //! The computer's sound, if it is captured: one source for all displays.
 
-use crate::media::audio::{AudioHandle, AudioSettings};
+use crate::media::audio::{AudioHandle, AudioSettings, WhatIsOpen};
 
 /// Owner of the sound source.
 #[derive(Debug)]
@@ -10,15 +10,16 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    /// Starts the source of these settings. The device is opened when somebody listens.
+    /// Starts the source of these settings. The device is opened when somebody listens. `opened`: of the pictures that
+    /// the sound may belong to.
     #[cfg(feature = "sound")]
-    pub fn start(settings: Option<AudioSettings>) -> Self {
-        Self { audio: settings.map(crate::media::audio::worker::Audio::spawn) }
+    pub fn start(settings: Option<AudioSettings>, opened: WhatIsOpen) -> Self {
+        Self { audio: settings.map(|settings| crate::media::audio::worker::Audio::spawn(settings, opened)) }
     }
 
     /// There is no sound in this build; the configuration refuses to ask for it.
     #[cfg(not(feature = "sound"))]
-    pub fn start(_: Option<AudioSettings>) -> Self {
+    pub fn start(_: Option<AudioSettings>, _: WhatIsOpen) -> Self {
         Self {}
     }
 

@@ -105,6 +105,12 @@ pub struct VideoStatus {
     pub keyframes: u64,
     /// Of those, refinements of a still picture.
     pub refinements: u64,
+    /// Of those encoded, as they were captured, without conversion.
+    #[serde(default)]
+    pub passed_through: u64,
+    /// Of those, handed to the encoder as DMABUF, without the CPU.
+    #[serde(default)]
+    pub handed_over: u64,
     /// Frames a second from the source, over the last second.
     pub fps_in: f64,
     /// Frames a second encoded, over the last second.

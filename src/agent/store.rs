@@ -47,6 +47,8 @@ impl StoreError {
             "; run as the user that owns the state directory, or as root"
         } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             "; make room on the disk, nothing was changed"
+        } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+            "; mount a small writable partition there"
         } else {
             ""
         };

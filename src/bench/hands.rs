@@ -1,6 +1,6 @@
 //! How long a key takes through a real session: from its sealed bytes, just read from the socket, until the keyboard
 //! report is written by the writer thread, which sleeps till then; against a byte through a pipe to a thread that waits
-//! for it. The whole way, from the controller's write into its socket, is told as well.
+//! for it. The whole way, from the controller's write into its socket, is told as well, and how it is where idle cores halt.
 #![allow(clippy::disallowed_methods, reason = "an edge: measuring is reading clocks")]
 
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
@@ -17,6 +17,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::awake::Awake;
 use super::clock::percentile;
 use crate::crypto::identity::IdentityKeyPair;
 use crate::crypto::seal::{Opener, Sealer, SessionKey};
@@ -68,19 +69,31 @@ pub struct Hands {
     pub pipe_p99_us: f64,
     /// Median of the key / median of the pipe.
     pub ratio: f64,
+    /// The same where cores that have nothing to do halt.
+    pub halting_ratio: f64,
     /// The key's 99 of 100 / its median.
     pub spread: f64,
     /// Messages that were measured, and as many bytes.
     pub rounds: usize,
 }
 
-/// Measures `rounds` key messages and as many bytes in a pipe, in turns.
+/// Measures `rounds` key messages and as many bytes in a pipe, in turns, with the cores awake; then as many with cores that
+/// may halt.
 ///
 /// # Errors
 /// A sentence.
 pub fn hands(rounds: usize) -> Result<Hands, String> {
     let mut session = Session::open()?;
     let mut pipe = Waiter::start()?;
+    let awake = Awake::keep().map_err(|error| format!("the cores cannot be kept awake: {error}"))?;
+    let mut hands = measure(&mut session, &mut pipe, rounds)?;
+    drop(awake);
+    hands.halting_ratio = measure(&mut session, &mut pipe, rounds)?.ratio;
+    session.close();
+    Ok(hands)
+}
+
+fn measure(session: &mut Session, pipe: &mut Waiter, rounds: usize) -> Result<Hands, String> {
     let [mut keys, mut whole, mut bytes] = [0; 3].map(|_| Vec::with_capacity(rounds));
     for round in 0..rounds + WARM_UP {
         // Who comes first changes every second round, because every second one is a release.
@@ -97,13 +110,24 @@ pub fn hands(rounds: usize) -> Result<Hands, String> {
             bytes.push(byte.as_secs_f64() * 1e6);
         }
     }
-    session.close();
     let both = |times: &[f64]| [0.5, 0.99].map(|part| percentile(times.to_vec(), part));
     let [p50_us, p99_us] = both(&keys);
     let [whole_p50_us, whole_p99_us] = both(&whole);
     let [pipe_p50_us, pipe_p99_us] = both(&bytes);
     let (ratio, spread) = (p50_us / pipe_p50_us, p99_us / p50_us);
-    Ok(Hands { p50_us, p99_us, whole_p50_us, whole_p99_us, pipe_p50_us, pipe_p99_us, ratio, spread, rounds })
+    let halting_ratio = ratio;
+    Ok(Hands {
+        p50_us,
+        p99_us,
+        whole_p50_us,
+        whole_p99_us,
+        pipe_p50_us,
+        pipe_p99_us,
+        ratio,
+        halting_ratio,
+        spread,
+        rounds,
+    })
 }
 
 /// A thread that waits for a byte.

@@ -110,7 +110,7 @@ impl Source for ClipSource {
         let previous = self.lent.checked_sub(1).and_then(raw);
         let current = raw(self.lent)?;
         self.lent += 1;
-        Some(FramePair { current, previous })
+        Some(FramePair { current, previous, captured: None })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Measuring: clips of desktops through our own pipeline and, in the same process and run, through a reference; single
 //! steps; latency and memory of a real pipeline; latency of a key. `kvmdesk bench` is the way in.
 
+mod awake;
 mod clips;
 mod clock;
 mod contest;

@@ -232,14 +232,15 @@ impl Report {
             let _ = writeln!(
                 text,
                 "Key message to report: p50 {:.1} us, p99 {:.1} us, from the controller's socket on {:.1} us, {:.1} us; byte \
-                 through a pipe: {:.1} us, {:.1} us ({} rounds)",
+                 through a pipe: {:.1} us, {:.1} us ({} rounds, no core halts; where idle ones do, {:.1} times a pipe)",
                 hands.p50_us,
                 hands.p99_us,
                 hands.whole_p50_us,
                 hands.whole_p99_us,
                 hands.pipe_p50_us,
                 hands.pipe_p99_us,
-                hands.rounds
+                hands.rounds,
+                hands.halting_ratio
             );
         }
         let _ = writeln!(
@@ -352,6 +353,7 @@ mod tests {
                 whole_p50_us: 150.0,
                 whole_p99_us: 1300.0,
                 pipe_p50_us: 40.0,
+                halting_ratio: 5.0,
                 pipe_p99_us: 50.0,
                 ratio: 2.5,
                 spread: 11.0,

@@ -17,7 +17,7 @@ use crate::config::file::LogLevel;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Try it without any hardware:\n  kvmdesk demo\n\n\
-                  Exit codes: 0 well, 64 wrong command line, 69 device or daemon not available, 74 reading or writing \
+                  Exit codes: 0 well, 64 wrong command line, 69 device or daemon not available, 70 a fault of kvmdesk, 74 reading or writing \
                   failed, 77 not permitted, 78 wrong configuration."
 )]
 pub struct Args {
@@ -119,8 +119,19 @@ pub enum Command {
 #[command(
     after_help = "What is not given stays as it is in the configuration, whose comments are kept; the file from before is \
                         kept beside it, with `.bak` behind its name. A wrong value changes nothing. With \
-                        --non-interactive the answer is JSON without secrets. A program that has the devices is stopped \
-                        only if that is agreed to or --take-over is given.\n\nExamples:\n  sudo kvmdesk setup\n  \
+                        --non-interactive or --seed the answer is JSON without secrets.\n\nSeed file: settings for a board that is set up \
+                        with a card reader alone. Put it on the card's boot partition as kvmdesk.toml \
+                        (/boot/firmware/kvmdesk.toml or /boot/kvmdesk.toml on the board); kvmdesk-seed.service takes it \
+                        over at the next start, before kvmdesk runs. All keys may be left out:\n\n  \
+                        server-config = \"what the app exports; in place of the next three\"\n  \
+                        server = \"rustdesk.example.org\"\n  key = \"OeVu…qmBw=\"\n  relay = \"relay.example.org\"\n  \
+                        password = \"at least 6 characters\"\n  name = \"office\"\n  os = \"windows\"\n  \
+                        keyboard-layout = \"de\"\n\nAfterwards it is overwritten and removed, and kvmdesk-id.txt beside it \
+                        tells ID and key fingerprint; a card's flash may keep a copy of the password all the same, so take \
+                        another one for each board or change it later. A file that is wrong, or cannot be erased, changes \
+                        nothing: the board starts without it, and kvmdesk-error.txt, `kvmdesk doctor` and `journalctl -u \
+                        kvmdesk-seed` say why.\n\nA program that has the devices is stopped only if that is agreed to or \
+                        --take-over is given.\n\nExamples:\n  sudo kvmdesk setup\n  \
                         sudo kvmdesk setup --non-interactive --server rustdesk.example.org --key OeVu…qmBw= \\\n    \
                         --password-file /run/secrets/kvmdesk --name office --target-os windows --layout de\n  \
                         sudo kvmdesk setup --non-interactive --take-over --boot gadget"
@@ -129,6 +140,9 @@ pub struct Setup {
     /// Ask nothing: take what is given here
     #[arg(long)]
     pub non_interactive: bool,
+    /// Take over this seed file, and erase it; asks nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "key", "relay", "server_config", "password_file", "name", "target_os", "layout", "boot", "take_over"])]
+    pub seed: Option<PathBuf>,
     /// The ID server; key and relay of another server are forgotten
     #[arg(long, value_name = "HOST[:PORT]")]
     pub server: Option<String>,
@@ -161,7 +175,7 @@ pub struct Setup {
     pub take_over: bool,
     /// Put back what was taken over: the other program, ID and configuration; kvmdesk stops
     #[arg(long, conflicts_with_all = ["server", "key", "relay", "server_config", "password_file", "name", "target_os",
-        "layout", "boot", "take_over"])]
+        "layout", "boot", "take_over", "seed"])]
     pub undo: bool,
 }
 
@@ -182,7 +196,11 @@ pub enum OsArg {
     after_help = "A configuration that is wrong does not stop a board that worked: the last good copy is used, \
                         and said so.\n\nSIGHUP (`systemctl reload kvmdesk`) reads the configuration anew: what can change \
                         while sessions go on does, the log and `kvmdesk status` name what holds only after a restart, and \
-                        a wrong file changes nothing.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
+                        a wrong file changes nothing.\n\nBefore setup, that is until a password, an ID server or direct \
+                        access is set or `kvmdesk setup` was run once, RustDesk apps on the local network find this board \
+                        under \"Discovered\", and dial its IP address (which is read from their source, and was not tried \
+                        with one). They get in, not encrypted, from private addresses and with the one-time password that \
+                        the console shows above its log-in prompt. `discovery = false` in [lan] forbids it.\n\nExample:\n  kvmdesk run --config /etc/kvmdesk/kvmdesk.toml"
 )]
 pub struct Run {}
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::agent::agent::{Agent, AgentOptions};
 use crate::agent::direct_task::ListenStatus;
+use crate::agent::first_run::WellKnown;
 use crate::agent::rendezvous_task::RegistrationStatus;
 use crate::agent::store::{Store, StoreError};
 use crate::config::file::{HidBackendName, ParsedFile, VideoSource};
@@ -48,7 +49,13 @@ pub(super) fn run(place: &Place, demo: &Demo) -> Result<(), Failure> {
     let has_password = password.is_some();
     let problems = vec![];
     let shown = settings.clone();
-    let options = AgentOptions { settings, password, problems, board_root: "/".into() };
+    let options = AgentOptions {
+        settings,
+        password,
+        problems,
+        board_root: "/".into(),
+        well_known: WellKnown::default(),
+    };
     serve::serve(options, |agent| accompany(agent, shown, has_password))
 }
 

@@ -14,13 +14,14 @@ use serde::Serialize;
 
 use crate::agent::status::Status as Snapshot;
 use crate::agent::store::Store;
+use crate::config::file::ConfigError;
 use crate::config::settings::{DEFAULT_STATE_DIR, Settings};
 use crate::hid::configfs::KernelPaths;
 
 use super::args::{Doctor, Place};
 use super::holders::{self, Holders, Wanted};
 use super::probe::text::wrapped;
-use super::{Failure, IO, UNAVAILABLE, place, probe, sessions, status};
+use super::{Failure, IO, NO_PERMISSION, UNAVAILABLE, place, probe, sessions, status};
 
 /// Where texts begin.
 const INDENT: usize = 20;
@@ -119,13 +120,14 @@ pub(super) fn run(place: &Place, args: &Doctor) -> Result<(), Failure> {
 
 /// Looks at everything; takes some seconds.
 pub(super) fn examine(place: &Place, roots: &Roots) -> Diagnosis {
-    let configured = place::settings(place);
-    let settings = configured.as_ref().ok();
+    let configured = place::holding(place);
+    let settings = configured.as_ref().ok().map(|(settings, _)| settings);
     let state_dir = place::state_dir(place).unwrap_or_else(|_| DEFAULT_STATE_DIR.into());
     let asked = status::ask(&Store::at(&state_dir));
     let daemon = asked.as_deref().ok();
 
     let mut checks = vec![configuration(&configured)];
+    checks.extend(system::seeds(roots));
     checks.extend(system::board(roots));
     checks.push(system::clock(sys::now(), sys::is_clock_synchronised()));
     checks.push(system::disk(&state_dir, sys::space(&state_dir)));
@@ -181,14 +183,15 @@ impl Diagnosis {
     }
 }
 
-fn configuration(configured: &Result<Settings, Failure>) -> Finding {
+fn configuration(configured: &Result<(Settings, Option<ConfigError>), ConfigError>) -> Finding {
+    const MEND: &str = "mend it; `kvmdesk check` tells whether it is good";
     match configured {
-        Err(failure) => Finding::fail(
-            "configuration",
-            &failure.text,
-            "mend it; `kvmdesk check` tells whether it is good. Until then the last good copy is used",
-        ),
-        Ok(settings) if !settings.warnings.is_empty() => {
+        Err(fault) => Finding::fail("configuration", fault.to_string(), MEND),
+        Ok((_, Some(fault))) => {
+            let remedy = format!("{MEND}. Until then, and for what is said below, the last good copy holds");
+            Finding::fail("configuration", fault.to_string(), remedy)
+        }
+        Ok((settings, None)) if !settings.warnings.is_empty() => {
             Finding::warn("configuration", settings.warnings.join("; "), "change it if that is not meant so")
         }
         Ok(_) => Finding::ok("configuration", "it is good"),
@@ -199,7 +202,10 @@ fn configuration(configured: &Result<Settings, Failure>) -> Finding {
 fn running(asked: &Result<Box<Snapshot>, Failure>, checks: &[Finding]) -> Vec<Finding> {
     let status = match asked {
         Err(failure) => {
-            let remedy = "`systemctl start kvmdesk`, or look why it ended: `journalctl -u kvmdesk`";
+            let remedy = match failure.code {
+                NO_PERMISSION => "run this as root",
+                _ => "`systemctl start kvmdesk`, or look why it ended: `journalctl -u kvmdesk`",
+            };
             return vec![Finding::warn("daemon", &failure.text, remedy)];
         }
         Ok(status) => status,

@@ -10,7 +10,11 @@ use super::args::{Gadget, GadgetDeed, Place};
 use super::{CONFIG, Failure, NO_PERMISSION, UNAVAILABLE, place};
 
 pub(super) fn run(place: &Place, gadget: &Gadget) -> Result<(), Failure> {
-    let settings = place::settings(place)?;
+    // As the daemon: a slip in the file must not cost a board that worked its keyboard.
+    let (settings, fault) = place::holding(place)?;
+    if let Some(fault) = fault {
+        eprintln!("note: the configuration is wrong and the last good copy is used instead: {fault}");
+    }
     let HidChoice::Gadget { spec, .. } = settings.hid else {
         let text = "the configuration has another hid.backend than \"gadget\", which needs no gadget";
         return Err(Failure::new(CONFIG, text));

@@ -1,9 +1,10 @@
 //! The command line: one file a subcommand. Exit codes follow sysexits: 0, 64 usage, 69 device or daemon unavailable,
-//! 74 other failure, 77 permission, 78 configuration.
+//! 70 a fault of the program, 74 other failure, 77 permission, 78 configuration.
 
 pub mod args;
 mod bench;
 mod check;
+mod console;
 mod demo;
 mod doctor;
 mod gadget;

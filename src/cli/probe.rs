@@ -145,7 +145,7 @@ pub(super) fn look(settings: Option<&Settings>, config_problem: Option<String>) 
             })
             .collect(),
         sound: choose_sound(settings, &sound_cards, |video| {
-            cards::of_capture(&cards::system(), video).map(|card| card.name())
+            cards::of_capture(&cards::system(), video, None).map(|card| card.name())
         }),
         hands: choose_hands(settings, &usb_controllers),
     };

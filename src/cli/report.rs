@@ -290,9 +290,10 @@ fn kernel_log() -> String {
 }
 
 fn journal() -> String {
-    let units = ["-u", "kvmdesk", "-u", "kvmdesk-gadget", "-u", "kvmdesk-gadget-repair"];
+    let units = ["kvmdesk", "kvmdesk-seed", "kvmdesk-gadget", "kvmdesk-gadget-repair", "kvmdesk-trial"]
+        .map(|unit| ["-u", unit]);
     let how = ["--no-pager", "--quiet", "-o", "short-iso", "-n", "400"];
-    match output("journalctl", &[&units[..], &how[..]].concat()) {
+    match output("journalctl", &[units.as_flattened(), &how].concat()) {
         Ok(text) if text.trim().is_empty() => "it has no entries that we may read; root sees all".to_owned(),
         Ok(text) => text,
         Err(why) => why,

@@ -1,37 +1,34 @@
 //! `kvmdesk run`: the daemon. A configuration that is wrong gives way to the last good copy, loudly.
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::agent::agent::{Agent, AgentOptions};
+use crate::agent::first_run::WellKnown;
 use crate::agent::reload::Reading;
 use crate::agent::store::Store;
-use crate::config::file::{self, ConfigError, ParsedFile};
-use crate::config::settings::{self, Settings};
 
 use super::args::{Place, Run};
-use super::{Failure, logging, place, serve};
+use super::place::Found;
+use super::{Failure, console, logging, place, serve};
 
 pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
     let mut problems = vec![];
-    let settings = match place::config_path(place) {
-        None => place::settings(place)?,
-        Some(path) => match read(place, &path) {
-            Ok((parsed, settings)) => {
-                keep_copy(&settings, &parsed, &mut problems);
-                settings
-            }
-            Err(fault) => {
-                let settings = last_good(place).ok_or(fault.clone())?;
-                problems.push(format!(
-                    "The configuration is wrong and the last good copy is used instead: {fault}. Mend it, look with \
-                     `kvmdesk check`, and restart"
-                ));
-                settings
-            }
-        },
+    let settings = match place::read(place) {
+        Ok(found) => {
+            keep_copy(&found.settings.state_dir, &found, &mut problems);
+            found.settings
+        }
+        Err(fault) => {
+            let settings = place::last_good(place).ok_or(fault.clone())?;
+            problems.push(format!(
+                "The configuration is wrong and the last good copy is used instead: {fault}. Mend it, look with \
+                 `kvmdesk check`, and restart"
+            ));
+            settings
+        }
     };
     logging::start(settings.log_level);
     for problem in &problems {
@@ -40,13 +37,22 @@ pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let options = AgentOptions { settings, password: None, problems, board_root: "/".into() };
+    let state_dir = settings.state_dir.clone();
+    let options = AgentOptions {
+        settings,
+        password: None,
+        problems,
+        board_root: "/".into(),
+        well_known: WellKnown::default(),
+    };
     serve::serve(options, |agent| {
         let shown = show_on_terminal(agent);
-        let reloaded = reload_on_hangup(agent, place);
+        let told = console::show(agent);
+        let reloaded = reload_on_hangup(agent, place, state_dir.clone());
         async move {
             tokio::select! {
                 () = shown => Ok(()),
+                () = told => Ok(()),
                 result = reloaded => result,
             }
         }
@@ -54,61 +60,43 @@ pub(super) fn run(place: &Place, _run: &Run) -> Result<(), Failure> {
 }
 
 /// SIGHUP reads the configuration anew. Never ends, unless the signal cannot be had.
-fn reload_on_hangup(agent: &Agent, place: &Place) -> impl Future<Output = Result<(), Failure>> + use<> {
+fn reload_on_hangup(
+    agent: &Agent,
+    place: &Place,
+    state_dir: PathBuf,
+) -> impl Future<Output = Result<(), Failure>> + use<> {
     let hangups = signal(SignalKind::hangup());
     let reloader = agent.reloader();
     let place = place.clone();
     async move {
         let mut hangups = hangups?;
         while hangups.recv().await.is_some() {
-            reloader.take(read_anew(&place)).await;
+            reloader.take(read_anew(&place, &state_dir)).await;
         }
         Ok(())
     }
 }
 
-fn read_anew(place: &Place) -> Reading {
+/// `state_dir`: of the running settings, also if the new ones name another.
+fn read_anew(place: &Place, state_dir: &Path) -> Reading {
     let mut problems = vec![];
-    let read = match place::config_path(place) {
-        None => place::settings(place).map_err(|failure| failure.text),
-        Some(path) => read(place, &path).map_err(|fault| fault.to_string()).map(|(parsed, settings)| {
-            keep_copy(&settings, &parsed, &mut problems);
-            settings
-        }),
-    };
-    match read {
-        Err(fault) => Reading::Wrong(fault),
-        Ok(settings) => {
-            logging::set(settings.log_level);
-            Reading::Good { settings: Box::new(settings), problems }
+    match place::read(place) {
+        Err(fault) => Reading::Wrong(fault.to_string()),
+        Ok(found) => {
+            keep_copy(state_dir, &found, &mut problems);
+            logging::set(found.settings.log_level);
+            Reading::Good { settings: Box::new(found.settings), problems }
         }
     }
 }
 
-fn read(place: &Place, path: &Path) -> Result<(ParsedFile, Settings), ConfigError> {
-    let parsed = file::read(path)?;
-    let settings =
-        settings::resolve(&parsed, &place::boards(), place::environment, &place::overrides(place))?;
-    Ok((parsed, settings))
-}
-
-/// The settings of the last good copy. The wrong file may have named another state directory; what was kept there
-/// is found only if flag, environment or default name it too.
-fn last_good(place: &Place) -> Option<Settings> {
-    let flags = place::overrides(place);
-    let nothing = ParsedFile::default();
-    let dir = settings::resolve(&nothing, &place::boards(), place::environment, &flags).ok()?.state_dir;
-    let copy = Store::open(&dir).ok()?.last_good_config();
-    let parsed = file::read(&copy).ok()?;
-    settings::resolve(&parsed, &place::boards(), place::environment, &flags).ok()
-}
-
-fn keep_copy(settings: &Settings, parsed: &ParsedFile, problems: &mut Vec<String>) {
-    let kept = Store::open(&settings.state_dir).and_then(|store| {
+fn keep_copy(state_dir: &Path, found: &Found, problems: &mut Vec<String>) {
+    let Some(text) = &found.text else { return };
+    let kept = Store::open(state_dir).and_then(|store| {
         let copy = store.last_good_config();
         match store.read(&copy) {
-            Ok(Some(text)) if text == parsed.text => Ok(()),
-            _ => store.write(&copy, parsed.text.as_bytes()),
+            Ok(Some(kept)) if kept == *text => Ok(()),
+            _ => store.write(&copy, text.as_bytes()),
         }
     });
     if let Err(error) = kept {

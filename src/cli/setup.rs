@@ -1,19 +1,22 @@
-//! `kvmdesk setup`: server, password and the computer's name and keyboard, from flags or in a dialogue.
+//! `kvmdesk setup`: server, password and the computer's name and keyboard, from flags, a seed file or in a dialogue.
 
 mod codes;
 mod dialogue;
 mod overlays;
+pub(super) mod seed;
 mod takeover;
 
 use std::fs;
+use std::fs::Permissions;
 use std::io::IsTerminal as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::agent::identity::Identity;
 use crate::agent::store::{self, Store, StoreError};
-use crate::agent::{hex, password};
+use crate::agent::{first_run, hex, password};
 use crate::config::edit::Changes;
 use crate::config::file;
 use crate::config::server_string::{self, ServerString};
@@ -69,6 +72,9 @@ struct Outcome {
 pub(super) fn run(place: &Place, args: &Setup) -> Result<(), Failure> {
     if args.undo {
         return takeover::undo(place, args.non_interactive);
+    }
+    if let Some(file) = &args.seed {
+        return print_json(&seed::take(place, file)?);
     }
     let password = args.password_file.as_deref().map(super::password::read_file).transpose()?;
     if !args.non_interactive {
@@ -134,7 +140,7 @@ fn changes(args: &Setup) -> Result<Changes, Failure> {
 /// Takes over what the app exports.
 fn take_exported(changes: &mut Changes, text: &str) -> Result<(), Failure> {
     let server =
-        ServerString::decode(text).map_err(|e| Failure::new(USAGE, format!("--server-config: {e}")))?;
+        ServerString::decode(text).map_err(|e| Failure::new(USAGE, format!("server-config: {e}")))?;
     let given = |field: String| Some(field).filter(|field| !field.is_empty());
     changes.host = given(server.host);
     changes.key = given(server.key);
@@ -183,18 +189,23 @@ impl Plan {
         self.before.as_ref().map_or(!self.after.is_empty(), |before| *before != self.after)
     }
 
-    /// Writes what was planned: the configuration, then the password.
+    /// Writes what was planned: the password, then the configuration.
     fn carry_out(self) -> Result<Outcome, Failure> {
         let store = Store::open(&self.settings.state_dir)?;
         let identity = super::password::identity_of(&store)?;
         let is_config_changed = self.is_config_changed();
-        let backup = if is_config_changed { write(&self)? } else { None };
+        let mut warnings = self.settings.warnings.clone();
+        let is_first = first_run::keep_set_up(&store)?;
         if let Some(password) = &self.password {
             password::set(&store, password, &identity.salt)?;
-            super::password::tell_daemon(&store)?;
         }
+        if (is_first || self.password.is_some())
+            && let Err(failure) = super::password::tell_daemon(&store)
+        {
+            warnings.push(format!("It is set, but kvmdesk could not be told: {}", failure.text));
+        }
+        let backup = if is_config_changed { write(&self)? } else { None };
         let is_running = status::ask(&store).is_ok();
-        let mut warnings = self.settings.warnings.clone();
         warnings.extend(self.settings.server.as_ref().and_then(|s| odd_key(s.key.reveal())));
         if is_running && is_config_changed {
             warnings.push(
@@ -223,7 +234,10 @@ impl Plan {
 /// Writes the configuration, and the old one beside it.
 fn write(plan: &Plan) -> Result<Option<PathBuf>, StoreError> {
     if let Some(dir) = plan.path.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.exists()) {
-        fs::create_dir_all(dir).map_err(|error| StoreError::Io {
+        // The daemon's user reads what is in it, whatever the umask.
+        let made =
+            fs::create_dir_all(dir).and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)));
+        made.map_err(|error| StoreError::Io {
             what: "create",
             path: dir.to_owned(),
             error,

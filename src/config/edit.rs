@@ -5,6 +5,8 @@ use std::path::Path;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::file::ConfigError;
+use crate::rendezvous::client::RENDEZVOUS_PORT;
+use crate::wire::endpoint::Endpoint;
 
 /// The line of the file as it is shipped that begins the server's section.
 const SERVER_COMMENT: &str = "#[server]";
@@ -50,7 +52,8 @@ impl Changes {
             }
             let server =
                 section(&mut doc, "server").ok_or_else(|| fault("server", "write [server]".into()))?;
-            let is_another = host.is_some() && server.get("host").and_then(Item::as_str) != host.as_deref();
+            let before = server.get("host").and_then(Item::as_str);
+            let is_another = host.as_deref().is_some_and(|host| !is_same_server(before, host));
             set(server, "host", host);
             for (name, value) in [("key", key), ("relay", relay)] {
                 if is_another && value.is_none() {
@@ -72,6 +75,14 @@ impl Changes {
         }
         Ok(doc.to_string())
     }
+}
+
+/// Whether two texts name one server: its usual port may be left out.
+fn is_same_server(before: Option<&str>, host: &str) -> bool {
+    let endpoint = |text| Endpoint::parse(text, RENDEZVOUS_PORT).ok();
+    before.is_some_and(|before| {
+        before == host || (endpoint(before).is_some() && endpoint(before) == endpoint(host))
+    })
 }
 
 /// The text with the shipped file's comment turned into a section.
@@ -185,6 +196,8 @@ mod tests {
         assert_eq!(applied(&all(), before), want);
         let same = Changes { host: Some("old".into()), ..Changes::default() };
         assert_eq!(applied(&same, before), before, "the same server keeps key and relay");
+        let with_port = Changes { host: Some("old:21116".into()), ..Changes::default() };
+        assert_eq!(applied(&with_port, before), before.replace("\"old\"", "\"old:21116\""), "its usual port");
         let inline = "server = { host = \"old\" } # one line\n";
         let host = Changes { host: Some("new".into()), ..Changes::default() };
         assert_eq!(applied(&host, inline), "server = { host = \"new\" } # one line\n");

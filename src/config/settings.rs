@@ -162,6 +162,8 @@ pub struct Settings {
     pub direct: Option<DirectSettings>,
     /// Whether the LAN search is answered.
     pub is_lan_discovery_on: bool,
+    /// Whether it was said that it is not, before setup neither.
+    pub is_lan_discovery_refused: bool,
     /// Whether clear sessions through a server are refused.
     pub is_encryption_required: bool,
     /// The platform we say we are.
@@ -316,7 +318,7 @@ pub fn resolve(
         [Some(false), file.direct.allow_plaintext, None, flags.direct_allow_plaintext],
         ToString::to_string,
     );
-    let (discovery, _) =
+    let (discovery, discovery_origin) =
         r.pick("lan.discovery", [Some(false), file.lan.discovery, None, None], ToString::to_string);
     let (encryption, _) = r.pick(
         "security.require-encryption",
@@ -363,6 +365,7 @@ pub fn resolve(
         server,
         direct,
         is_lan_discovery_on: discovery.unwrap_or(false),
+        is_lan_discovery_refused: discovery == Some(false) && discovery_origin != Origin::Default,
         is_encryption_required: encryption.unwrap_or(true),
         announce: match announce.unwrap_or(Announce::Windows) {
             Announce::Windows => AnnouncedPlatform::Windows,
@@ -471,7 +474,8 @@ fn warnings(
             d.listen
         )),
         None if server.is_none() => out.push(
-            "neither [server] nor direct.listen is set: no RustDesk app can reach this device".to_owned(),
+            "neither [server] nor direct.listen is set: no RustDesk app can reach this device, except before setup"
+                .to_owned(),
         ),
         None => {}
     }

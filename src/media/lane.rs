@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use super::budget::{Change, line_time};
 use super::demand::{self, Demand};
 use super::encode::encoders::Encoders;
-use super::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder};
+use super::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, Shown, Way};
 use super::fanout::{LaneId, Need};
-use super::picture::I420Picture;
 use super::quality::{Quality, Work};
+use crate::video::format::Resolution;
 use crate::video::frame::Codec;
 
 /// How often an encoder may be set up for another kind of line, which costs a key frame.
@@ -28,6 +28,8 @@ pub(super) struct Lane {
     demand: Demand,
     line: Option<u32>,
     encoder: Option<Box<dyn Encoder>>,
+    /// Nothing came out of it yet.
+    is_fresh: bool,
     next_sequence: u64,
     next_frame_at: Instant,
     retry_at: Option<Instant>,
@@ -60,6 +62,7 @@ pub(super) struct Made {
     pub(super) quantiser: u8,
     pub(super) sequence: u64,
     pub(super) encoder: &'static str,
+    pub(super) way: Way,
     is_dirty: bool,
 }
 
@@ -81,6 +84,7 @@ impl Lane {
             demand: Demand { fps: 1, quality_percent: 67 },
             line: None,
             encoder: None,
+            is_fresh: true,
             next_sequence: 0,
             next_frame_at: now,
             retry_at: None,
@@ -153,23 +157,33 @@ impl Lane {
         }
     }
 
+    /// Opens an encoder for pictures of this size if there is none; whether it takes them as they were captured.
+    pub(super) fn prepare(&mut self, encoders: &Encoders, size: Resolution) -> Result<bool, Failure> {
+        if self.encoder.as_ref().is_some_and(|e| e.resolution() != size) {
+            self.encoder = None;
+            self.cost = None;
+        }
+        self.is_fresh |= self.encoder.is_none();
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            slot => slot.insert(encoders.open(self.codec, size).map_err(Failure::NotOpened)?),
+        };
+        Ok(encoder.takes_captured())
+    }
+
     /// Encodes the picture. The encoder is opened if there is none of its size.
     pub(super) fn encode(
         &mut self,
         work: Work,
-        picture: &I420Picture,
+        picture: Shown<'_>,
         encoders: &Encoders,
         now: Instant,
     ) -> Result<Made, Failure> {
         let resolution = picture.resolution();
-        if self.encoder.as_ref().is_some_and(|e| e.resolution() != resolution) {
-            self.encoder = None;
-            self.cost = None;
-        }
-        let is_fresh = self.encoder.is_none();
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            slot => slot.insert(encoders.open(self.codec, resolution).map_err(Failure::NotOpened)?),
+        self.prepare(encoders, resolution)?;
+        let is_fresh = std::mem::take(&mut self.is_fresh);
+        let Some(encoder) = &mut self.encoder else {
+            return Err(Failure::NotOpened(EncodeError::None(self.codec)));
         };
         // An encoder begins with a key frame, whatever for.
         let mut work = if is_fresh && work != Work::CatchUp { Work::Key } else { work };
@@ -191,11 +205,16 @@ impl Lane {
             bits_per_second: self.line,
         };
         let name = encoder.name();
-        match encoder.encode(picture, order) {
+        let made = match picture {
+            Shown::Own(picture) => encoder.encode(picture, order),
+            Shown::Captured(picture) => encoder.encode_captured(picture, order),
+        };
+        let way = encoder.way();
+        match made {
             Ok(picture) => {
                 let sequence = self.next_sequence;
                 self.next_sequence += 1;
-                Ok(Made { picture, work, quantiser, sequence, encoder: name, is_dirty })
+                Ok(Made { picture, work, quantiser, sequence, encoder: name, way, is_dirty })
             }
             Err(error) => {
                 self.encoder = None;

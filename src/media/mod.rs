@@ -4,6 +4,7 @@ pub mod audio;
 pub mod budget;
 pub mod canvas;
 pub mod capture;
+pub mod captured;
 pub mod card;
 pub mod change;
 pub mod convert;

@@ -113,6 +113,11 @@ impl Stripes {
         }
     }
 
+    /// Marks all that another set of the same picture marks.
+    pub fn join(&mut self, other: &Self) {
+        self.changed.iter_mut().zip(&other.changed).for_each(|(stripe, other)| *stripe |= other);
+    }
+
     /// Whether no stripe changed.
     pub fn is_empty(&self) -> bool {
         !self.changed.contains(&true)

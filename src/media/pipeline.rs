@@ -74,6 +74,10 @@ pub struct PipelineStats {
     pub keyframes: u64,
     /// Of those, refinements of a still picture.
     pub refinements: u64,
+    /// Of those encoded, as they were captured, without conversion.
+    pub passed_through: u64,
+    /// Of those, handed to the encoder as DMABUF, without the CPU.
+    pub handed_over: u64,
     /// Changed pictures that gave way to a newer one because no watcher of a lane had room.
     pub dropped_no_room: u64,
     /// Changed pictures that gave way to a newer one because the lane's rate or line did not ask for them.

@@ -57,6 +57,15 @@ impl Watchman {
         Some(stripes)
     }
 
+    /// While only some rows are looked at, the newest frame may hold more changes than were seen: looks at all of it, and
+    /// compares whole frames from there on. `None` if that is done anyway.
+    pub fn look_closely(&mut self, newest: &RawFrame<'_>, now: Instant) -> Option<Stripes> {
+        let (sums, _) = self.sampling.take().filter(|(sums, _)| sums.is_of_same_shape(newest))?;
+        let stripes = sums.changed(newest);
+        self.note(stripes.is_empty(), now);
+        Some(stripes)
+    }
+
     /// Someone wants the picture as it is now: looks closely for a while.
     pub fn alert(&mut self, now: Instant) {
         self.alert_until = Some(now + ALERT);

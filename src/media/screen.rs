@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::budget::Change;
 use super::capture::{FramePair, SourceState};
+use super::captured::CapturedPicture;
 use super::card;
+use super::change::changed_stripes;
 use super::convert::{ConvertError, convert_stripes, half_size};
 use super::encode::encoders::Encoders;
 use super::picture::{I420Picture, STRIPE_ROWS, Stripes};
@@ -22,10 +24,20 @@ const REDRAW: Duration = Duration::from_secs(5);
 const RARE_REDRAW: Duration = Duration::from_secs(10);
 const FRESH: Duration = Duration::from_secs(60);
 
+/// The newest frame, in its source's memory.
+#[derive(Debug)]
+struct Lent {
+    picture: CapturedPicture,
+    /// What the picture in planes of ours lacks of it.
+    stale: Stripes,
+}
+
 /// The picture of one display.
 #[derive(Debug)]
 pub(super) struct Screen {
     picture: I420Picture,
+    /// What is shown, as it was captured: `picture` may be older then.
+    lent: Option<Lent>,
     /// Size of the signal that `picture` was made of; the source may give it smaller.
     original: Resolution,
     /// Size at which pictures are sent: never larger than a live picture is.
@@ -56,6 +68,7 @@ impl Screen {
     pub(super) fn new(state: SourceState, max_size: MaxSize, now: Instant) -> Self {
         let mut screen = Self {
             picture: I420Picture::new(Resolution::default()),
+            lent: None,
             original: state.resolution.unwrap_or(card::DEFAULT_SIZE),
             sent: Resolution::default(),
             captured_at: now,
@@ -130,8 +143,40 @@ impl Screen {
         };
     }
 
+    /// The picture as it was captured, if it is sent in that size and needs no conversion.
+    pub(super) fn captured(&self) -> Option<CapturedPicture> {
+        let lent = self.lent.as_ref().filter(|_| self.is_live)?;
+        (lent.picture.resolution() == self.size()).then(|| lent.picture.clone())
+    }
+
+    /// To be asked before the picture is encoded: the newest frame may hold changes that were not looked for.
+    pub(super) fn look_closely(&mut self, now: Instant) -> Option<Change> {
+        let lent = self.lent.as_mut()?;
+        let stripes = self.watchman.look_closely(&lent.picture.frame(), now)?;
+        lent.stale.join(&stripes);
+        let change = size_of(&stripes);
+        if change.is_some() {
+            self.is_scaled = false;
+            self.captured_at = lent.picture.frame().captured_at;
+        }
+        change
+    }
+
+    /// Converts what is only in the source's memory.
+    fn convert_lent(&mut self) {
+        let Some(lent) = &mut self.lent else { return };
+        let height = lent.picture.resolution().height;
+        let stale = std::mem::replace(&mut lent.stale, Stripes::none(height));
+        if let Err(error) = convert_stripes(&lent.picture.frame(), &stale, &mut self.picture) {
+            // It was looked at when it was lent.
+            tracing::error!(%error, "a captured picture could not be converted");
+            self.is_torn = true;
+        }
+    }
+
     /// The picture to encode.
     pub(super) fn picture(&mut self) -> &I420Picture {
+        self.convert_lent();
         let size = self.size();
         if self.picture.resolution() == size {
             self.scaled = None;
@@ -184,7 +229,9 @@ impl Screen {
         let stripes = if follows { self.watchman.look(pair, now) } else { None };
         let has_rows = has_rows(frame);
         let change = match stripes {
+            stripes if pair.captured.is_some() => self.lend(pair, stripes, follows)?,
             Some(stripes) if has_rows || stripes.is_empty() => {
+                self.stop_lending();
                 self.is_torn = true;
                 convert_stripes(frame, &stripes, &mut self.picture)?;
                 size_of(&stripes)
@@ -192,6 +239,7 @@ impl Screen {
             // Of a compressed frame it is only known that it is another, and after a wake-up the source has no frame
             // before: the picture may be the same all the same, or nearly so.
             Some(_) | None => {
+                self.stop_lending();
                 let spare = self.spare.take().filter(|spare| spare.resolution() == even);
                 let mut fresh = spare.unwrap_or_else(|| I420Picture::new(even));
                 convert_stripes(frame, &Stripes::all(even.height), &mut fresh)?;
@@ -215,6 +263,43 @@ impl Screen {
         Ok(change)
     }
 
+    /// Takes a frame over without converting it; what changed.
+    fn lend(
+        &mut self,
+        pair: &FramePair<'_>,
+        stripes: Option<Stripes>,
+        follows: bool,
+    ) -> Result<Option<Change>, ConvertError> {
+        let Some(picture) = pair.captured.clone() else { return Ok(None) };
+        let (size, before) = (picture.resolution(), self.lent.take());
+        let (changed, stale) = match (stripes, before) {
+            (Some(changed), before) => (changed, before.map(|lent| lent.stale)),
+            // After a wake-up: the frame before is still there.
+            (None, Some(before)) if follows => {
+                (changed_stripes(&pair.current, &before.picture.frame()), Some(before.stale))
+            }
+            (None, None) if follows => {
+                let mut fresh = I420Picture::new(size);
+                convert_stripes(&pair.current, &Stripes::all(size.height), &mut fresh)?;
+                (fresh.changed_from(&self.picture), None)
+            }
+            (None, _) => {
+                self.picture = I420Picture::new(size);
+                (Stripes::all(size.height), None)
+            }
+        };
+        let mut stale = stale.unwrap_or_else(|| Stripes::none(size.height));
+        stale.join(&changed);
+        self.lent = Some(Lent { picture, stale });
+        Ok(size_of(&changed))
+    }
+
+    /// From here on the picture is in planes of ours alone.
+    fn stop_lending(&mut self) {
+        self.convert_lent();
+        self.lent = None;
+    }
+
     /// The source is in another state: draws its card, a live picture of the right size stays. True if everyone
     /// should see it; a live signal's first frame comes in a moment, until then its card is only for those who must
     /// have a key frame.
@@ -225,6 +310,7 @@ impl Screen {
         if is_active && self.is_live && self.original == original {
             return false;
         }
+        self.stop_lending();
         if self.is_live {
             let live = std::mem::replace(&mut self.picture, I420Picture::new(Resolution::default()));
             self.last_live = Some(live);

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use self::lanes::Lanes;
 use super::budget::Change;
 use super::capture::{Source, SourceEvent, SourceState};
-use super::encode::EncodeError;
 use super::encode::encoders::Encoders;
+use super::encode::{EncodeError, Shown, Way};
 use super::fanout::Fanout;
 use super::lane::{Due, Failure};
 use super::meters::Meters;
@@ -180,10 +180,21 @@ impl Worker {
     }
 
     fn encode(&mut self, index: usize, work: Work) {
+        if let Some(change) = self.parts.screen.look_closely(Instant::now()) {
+            self.mark(change);
+        }
         let Parts { screen, encoders, fanout, meters, .. } = &mut self.parts;
         let Some(lane) = self.lanes.get_mut(index) else { return };
         let (captured_at, original_resolution) = (screen.captured_at(), screen.original());
-        let picture = screen.picture();
+        let takes_captured = match lane.prepare(encoders, screen.size()) {
+            Ok(takes_captured) => takes_captured,
+            Err(failure) => return self.fail(index, failure),
+        };
+        let captured = screen.captured().filter(|_| takes_captured);
+        let picture = match &captured {
+            Some(picture) => Shown::Captured(picture),
+            None => Shown::Own(screen.picture()),
+        };
         let (resolution, start) = (picture.resolution(), Instant::now());
         let made = match lane.encode(work, picture, encoders, start) {
             Ok(made) => made,
@@ -204,6 +215,8 @@ impl Worker {
             let (bytes, took) = (frame.data.len(), now - start);
             meters.encoded(lane.id, frame.is_keyframe, bytes, took, made.encoder, made.quantiser);
             meters.counts.refinements += u64::from(made.work == Work::Refine);
+            meters.counts.passed_through += u64::from(made.way != Way::Converted);
+            meters.counts.handed_over += u64::from(made.way == Way::DmaBuf);
         }
         fanout.publish(lane.id, &frame, now);
         lane.sent(&made, start, now);

@@ -133,20 +133,57 @@ pub async fn ask_twice(server: SocketAddr, request: &[u8]) -> io::Result<(Vec<u8
 async fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
     send_frame(stream, request).await?;
     let mut decoder = FrameDecoder::new(MAX_BEFORE_LOGIN);
-    timeout(CONNECT_LIMIT, async {
-        loop {
-            if let Some(payload) =
-                decoder.take().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?
-            {
-                return Ok(payload.to_vec());
-            }
-            if stream.read_buf(decoder.buffer_mut()).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+    timeout(CONNECT_LIMIT, next_frame(stream, &mut decoder)).await.map_err(late)?
+}
+
+/// The next whole payload. Can be dropped and called again.
+async fn next_frame(stream: &mut TcpStream, decoder: &mut FrameDecoder) -> io::Result<Vec<u8>> {
+    loop {
+        if let Some(payload) = decoder.take().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))? {
+            return Ok(payload.to_vec());
         }
-    })
-    .await
-    .map_err(late)?
+        if stream.read_buf(decoder.buffer_mut()).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// The first payload that comes within `limit`, and nothing that follows.
+///
+/// # Errors
+/// The other side closed, sent no frame, or was silent for too long.
+pub async fn first_frame(mut stream: TcpStream, limit: Duration) -> io::Result<Vec<u8>> {
+    let mut decoder = FrameDecoder::new(MAX_BEFORE_LOGIN);
+    timeout(limit, next_frame(&mut stream, &mut decoder)).await.map_err(late)?
+}
+
+/// Asks the ID server over a connection of its own. The request is sent once for each of `waits`, until it is answered;
+/// messages that `answer` makes nothing of are passed over.
+///
+/// # Errors
+/// The server cannot be reached within 18 s, closed, or did not answer ([`io::ErrorKind::TimedOut`]).
+pub async fn ask_server<T>(
+    server: SocketAddr,
+    request: &[u8],
+    waits: &[Duration],
+    answer: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<T> {
+    let mut stream = timeout(CONNECT_LIMIT, TcpStream::connect(server)).await.map_err(late)??;
+    let mut decoder = FrameDecoder::new(MAX_BEFORE_LOGIN);
+    for wait in waits {
+        send_frame(&mut stream, request).await?;
+        let answered = timeout(*wait, async {
+            loop {
+                if let Some(answer) = answer(&next_frame(&mut stream, &mut decoder).await?) {
+                    return Ok(answer);
+                }
+            }
+        });
+        if let Ok(result) = answered.await {
+            return result;
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 /// A connection to the ID server and a listener on exactly its local address. What is sent over it makes the

@@ -2,12 +2,13 @@
 //! the interface that routes to the asker, so that the app can later wake it. IPv4 only, as in the apps.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 
+use crate::wire::addr::to_plain_ip;
 use crate::wire::discovery::{Pong, encode_pong, parse_ping};
 
 /// Standard port of LAN discovery.
@@ -86,6 +87,26 @@ impl DiscoveryResponder {
     }
 }
 
+/// Whether an address belongs to a private network: RFC 1918, link-local (RFC 3927, RFC 4291) or unique local (RFC 4193).
+/// This very machine counts too.
+pub fn is_private(ip: IpAddr) -> bool {
+    match to_plain_ip(ip) {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
+    }
+}
+
+/// The address of ours that leads to `to`, for `to` to dial. Nothing is sent.
+///
+/// # Errors
+/// No way leads there.
+pub async fn address_towards(to: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(to).await?;
+    Ok(socket.local_addr()?.ip())
+}
+
 /// The MAC address of the interface that routes to `ip`, from the kernel's route table and interface folder.
 fn mac_towards(ip: Ipv4Addr, routes: &Path, interfaces: &Path) -> Option<String> {
     let table = std::fs::read_to_string(routes).ok()?;
@@ -150,6 +171,42 @@ mod tests {
         {
             std::fs::write(dir.path().join("usb0/address"), file).unwrap();
             assert_eq!(ask().as_deref(), want);
+        }
+    }
+
+    #[test]
+    fn private_networks_and_nothing_else() {
+        for ip in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.254",
+            "192.168.0.7",
+            "169.254.1.1",
+            "127.0.0.1",
+            "::1",
+            "fd00::1",
+            "fc00::1",
+            "fe80::1",
+            "::ffff:192.168.0.7",
+        ] {
+            assert!(is_private(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in [
+            "8.8.8.8",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.169.0.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "11.0.0.1",
+            "2001:db8::1",
+            "fec0::1",
+            "::",
+            "ff02::1",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(!is_private(ip.parse().unwrap()), "{ip}");
         }
     }
 

@@ -51,12 +51,12 @@ impl Plan {
 
 /// vivid's colour bars of 75 % or 100 % (its test patterns 0 and 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bars {
-    number: u8,
+pub struct Bars {
+    pub number: u8,
 }
 
 impl Bars {
-    fn next(self) -> Self {
+    pub fn next(self) -> Self {
         Self { number: 1 - self.number }
     }
 
@@ -66,7 +66,7 @@ impl Bars {
         [2usize, 4, 1].map(|bit| if bar & bit == 0 { level } else { 0 })
     }
 
-    fn set(self) -> String {
+    pub fn set(self) -> String {
         format!("control test_pattern={}", self.number)
     }
 }
@@ -100,7 +100,7 @@ fn fault_in(picture: &Picture, bars: Bars, format: Option<PixelFormat>) -> Optio
 }
 
 /// Waits for these bars in this size.
-fn bars_come(
+pub fn bars_come(
     session: &mut Session<'_>,
     size: (usize, usize),
     bars: Bars,
@@ -258,7 +258,7 @@ fn restart(machine: &Machine, between: &str) {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
+pub enum Fault {
     None,
     NoLock,
     OutOfRange,
@@ -271,7 +271,7 @@ enum Fault {
     Moved,
 }
 
-const FAULTS: [Fault; 8] = [
+pub const FAULTS: [Fault; 8] = [
     Fault::None,
     Fault::NoLock,
     Fault::OutOfRange,
@@ -283,9 +283,9 @@ const FAULTS: [Fault; 8] = [
 ];
 
 #[derive(Debug, Clone)]
-struct Mode {
+pub struct Mode {
     number: String,
-    name: String,
+    pub name: String,
     width: usize,
     height: usize,
     hertz: usize,
@@ -306,7 +306,7 @@ impl Mode {
 }
 
 /// The modes that the guest's receiver knows.
-fn modes(machine: &Machine) -> Vec<Mode> {
+pub fn modes(machine: &Machine) -> Vec<Mode> {
     let listed = machine.run("lab modes");
     let parse = |line: &str| {
         let (number, name) = line.split_once(' ')?;
@@ -375,7 +375,7 @@ fn small_modes(all: &[Mode]) -> Vec<Mode> {
 }
 
 /// A fault, then the right picture in another mode; gives the time from the one to the other.
-fn recover(session: &mut Session<'_>, fault: Fault, mode: &Mode, bars: Bars, what: &str) -> Duration {
+pub fn recover(session: &mut Session<'_>, fault: Fault, mode: &Mode, bars: Bars, what: &str) -> Duration {
     let what = format!("{what}: {fault:?}, then {}", mode.name);
     let after = format!("lab mode {}; lab control osd_text_mode=2; lab {}", mode.number, bars.set());
     let begin = suffer(session, fault, &after, &what);

@@ -26,11 +26,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Boots a guest with the program under test on it.
+    /// Boots a guest with the program under test on it, and what else `mkinitrd.sh` puts in: plugins of GStreamer by their
+    /// names, the libraries of programs by their paths.
     ///
     /// # Errors
     /// A sentence about what is missing on this machine.
-    pub fn boot() -> Result<Self, String> {
+    pub fn boot(more: &[&Path]) -> Result<Self, String> {
         let arch = std::env::var("KVMDESK_LAB_ARCH").unwrap_or_else(|_| "amd64".into());
         let emulator = match arch.as_str() {
             "arm64" => "qemu-system-aarch64",
@@ -46,7 +47,8 @@ impl Machine {
         let share = tempfile::tempdir().map_err(|e| e.to_string())?;
         let initrd = share.path().join("initrd.gz");
         script(&arch, "get.sh", &[])?;
-        script(&arch, "mkinitrd.sh", &[&initrd, &program])?;
+        let arguments = [&[initrd.as_path(), &program], more].concat();
+        script(&arch, "mkinitrd.sh", &arguments)?;
         put_program(&program, &share.path().join("kvmdesk"))?;
 
         let [command_port, direct_port] = free_ports().map_err(|e| e.to_string())?;
@@ -69,6 +71,12 @@ impl Machine {
     /// The directory that the guest sees as `/host`.
     pub fn share(&self) -> &Path {
         self.share.path()
+    }
+
+    /// Puts a program into the directory that the guest sees as `/host`.
+    #[cfg(feature = "gstreamer")]
+    pub fn put(&self, program: &Path, name: &str) {
+        put_program(program, &self.share.path().join(name)).unwrap();
     }
 
     /// What the guest said on its console.

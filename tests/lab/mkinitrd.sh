@@ -1,11 +1,12 @@
 #!/bin/bash
 # Makes the guest's initramfs: the kernel modules, the programs, and the shared libraries that the program under test
-# needs.   Usage: [ARCH=amd64|arm64] mkinitrd.sh OUT.gz [PROGRAM]
-# PROGRAM itself is not put in: it comes by the shared directory, so that it can change without a new initramfs.
+# needs.   Usage: [ARCH=amd64|arm64] mkinitrd.sh OUT.gz [PROGRAM|PLUGIN]...
+# PROGRAMs, which are paths, are not put in: they come by the shared directory, so that they can change without a new
+# initramfs. PLUGINs of GStreamer are put in by their names ("x264"); without any the guest has none of its encoders.
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 out=$(realpath -m "$1")
-program=${2:-}
+more=("${@:2}")
 release=$(cat "$KERNEL_DIR/release")
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -65,7 +66,17 @@ put_program() {
 
 cp "$USERLAND/bin/busybox" "$tree/bin/"
 put_program "$USERLAND/usr/bin/v4l2-ctl" /usr/bin/v4l2-ctl
-[ -z "$program" ] || put_libraries "$program"
+for one in "${more[@]}"; do
+  case $one in
+  */*) put_libraries "$one" ;;
+  *)
+    plugin=/usr/lib/gstreamer-1.0/libgst$one.so   # where the guest's GST_PLUGIN_PATH points
+    mkdir -p "$tree${plugin%/*}"
+    cp -L "$(find_library "gstreamer-1.0/libgst$one.so")" "$tree$plugin"
+    put_libraries "$tree$plugin"
+    ;;
+  esac
+done
 compiler=gcc
 is_native || compiler=$TRIPLE-gcc
 "${LAB_CC:-$compiler}" -O1 -Wall -Wextra -static -D_GNU_SOURCE -o "$tree/usr/bin/labtool" "$LAB/guest/labtool.c"

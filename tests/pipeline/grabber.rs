@@ -80,7 +80,7 @@ impl Source for Grabber {
             captured_at: Instant::now(),
         };
         let previous = (!self.data[1].is_empty()).then(|| frame(&self.data[1]));
-        Some(FramePair { current: frame(&self.data[0]), previous })
+        Some(FramePair { current: frame(&self.data[0]), previous, captured: None })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kvmdesk::agent::direct_task::ListenStatus;
-use kvmdesk::agent::lan_task;
+use kvmdesk::agent::lan_task::{self, LanSettings};
 use kvmdesk::agent::rendezvous_task::{RegistrationCommand, RegistrationEvent, RegistrationState};
 use kvmdesk::wire::discovery::Pong;
 use kvmdesk::wire::id::DeviceUuid;
@@ -148,8 +148,8 @@ fn t30_a_lan_ping_gets_one_pong_with_the_mac() {
         username: String::new(),
         platform: "Windows".into(),
     });
-    let responder =
-        lab.spawn_in(Place::Device, lan_task::run("0.0.0.0:21119".parse().unwrap(), pong, status, shutdown));
+    let settings = LanSettings { address: "0.0.0.0:21119".parse().unwrap(), is_by_address: false };
+    let responder = lab.spawn_in(Place::Device, lan_task::run(settings, pong, status, shutdown));
     let mac = lab.run(Place::Device, async move {
         within(seen.wait_for(|s| s.is_open)).await.unwrap();
         std::fs::read_to_string("/sys/class/net/eth0/address").unwrap().trim().to_owned()

@@ -19,7 +19,7 @@ const PASSWORD: &str = "correct horse";
 
 struct Daemon {
     _process: Proc,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     id: String,
     log: HidLog,
     key: String,
@@ -40,8 +40,7 @@ fn start(lab: &Lab) -> Daemon {
         let digits: String = line.chars().filter(char::is_ascii_digit).collect();
         (line.starts_with("    ") && digits.len() == 9).then_some(digits)
     });
-    let daemon =
-        Daemon { log: HidLog::new(&dir.path().join("hid.jsonl")), _process: process, _dir: dir, id, key };
+    let daemon = Daemon { log: HidLog::new(&dir.path().join("hid.jsonl")), _process: process, dir, id, key };
     let (server, id) = (daemon.server(hbb::NatType::Asymmetric), daemon.id.clone());
     lab.run(Place::Controller, async move {
         let end = Instant::now() + PATIENCE;
@@ -139,4 +138,43 @@ fn t25_a_session_that_is_not_to_be_encrypted_is_refused_in_words() {
         let reason = controller.wait_for_end(PATIENCE).unwrap().expect("a reason");
         assert!(reason.contains("require-encryption"), "{reason}");
     });
+}
+
+#[test]
+fn the_doctor_calls_the_own_id_as_an_app_would() {
+    let lab = lab_or_skip!(true);
+    let daemon = start(&lab);
+    let own_call = |key: &str| {
+        let config = daemon.dir.path().join("kvmdesk.toml");
+        let key = if key.is_empty() { String::new() } else { format!("key = \"{key}\"") };
+        let text = format!(
+            "[server]\nhost = \"{HBBS}\"\n{key}\n[hid]\nbackend = \"recording\"\n[video]\nsource = \"pattern\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("ip");
+        command.args([
+            "netns",
+            "exec",
+            &lab.name(Place::Device),
+            env!("CARGO_BIN_EXE_kvmdesk"),
+            "doctor",
+            "--json",
+        ]);
+        command.arg("--config").arg(&config).arg("--state-dir").arg(daemon.dir.path().join("state"));
+        let output = command.output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let checks = told["checks"].as_array().unwrap();
+        let own = checks.iter().find(|check| check["subject"] == "own call").cloned();
+        own.unwrap_or_else(|| panic!("{told:#}"))
+    };
+    let well = own_call(&daemon.key);
+    assert_eq!(well["verdict"], "ok", "{well:#}");
+    let text = well["text"].as_str().unwrap();
+    assert!(text.contains("signs its key") && text.contains(":21117 joins the two"), "{text}");
+    // Another server's key, as after hbbs was set up anew, and none: this server lets nobody ask without its own.
+    for key in ["A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=", ""] {
+        let refused = own_call(key);
+        assert_eq!(refused["verdict"], "fail", "{refused:#}");
+        assert!(refused["text"].as_str().unwrap().contains("wants another key"), "{refused:#}");
+    }
 }

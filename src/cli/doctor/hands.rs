@@ -61,6 +61,10 @@ fn serial(device: &Path) -> Finding {
             format!("{name} may not be opened: {error}"),
             "let kvmdesk's user into the group that owns it: `ls -l` shows it, mostly `dialout`",
         ),
+        // Ours is exclusive (TIOCEXCL).
+        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+            Finding::ok("hands", format!("the serial line {name} is in use, by kvmdesk if that runs"))
+        }
         Err(error) => Finding::fail(
             "hands",
             format!("the serial line {name} of the CH9329 cannot be opened: {error}"),

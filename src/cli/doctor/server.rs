@@ -1,10 +1,13 @@
-//! The ID server: its name, its ports, and what the daemon says of the registration.
+//! The ID server: its name, its ports, what the daemon says of the registration, and whether an app would get in.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
+use crate::agent::identity;
+use crate::agent::own_call::{self, Reach};
 use crate::agent::status::Status as Snapshot;
-use crate::config::settings::Settings;
+use crate::agent::store::Store;
+use crate::config::settings::{ServerSettings, Settings};
 
 use super::Finding;
 
@@ -13,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Addresses of a name that are tried.
 const MOST_ADDRESSES: usize = 4;
 
-/// The way to the configured server; nothing if there is none.
+/// The way to the configured server; nothing if there is none. A device that is registered is called through it.
 pub(super) fn server(settings: &Settings, daemon: Option<&Snapshot>) -> Vec<Finding> {
     let Some(server) = &settings.server else { return vec![] };
     let (host, port) = (server.host.host(), server.host.port());
@@ -34,7 +37,10 @@ pub(super) fn server(settings: &Settings, daemon: Option<&Snapshot>) -> Vec<Find
         }
     }
     match daemon.and_then(|daemon| daemon.target.server.as_ref()) {
-        Some(told) if told.is_online => findings.push(Finding::ok("server", &told.state)),
+        Some(told) if told.is_online => {
+            findings.push(Finding::ok("server", &told.state));
+            findings.push(own_call(settings, server));
+        }
         Some(told) => findings.push(Finding::fail(
             "server",
             &told.state,
@@ -43,6 +49,23 @@ pub(super) fn server(settings: &Settings, daemon: Option<&Snapshot>) -> Vec<Find
         None => {}
     }
     findings
+}
+
+/// What an app would find at this device's ID.
+fn own_call(settings: &Settings, server: &ServerSettings) -> Finding {
+    let identity = match identity::load(&Store::at(&settings.state_dir)) {
+        Ok(Some(identity)) => identity,
+        Ok(None) => {
+            return Finding::warn("own call", "there is no identity to call", "start the daemon once");
+        }
+        Err(error) => return Finding::warn("own call", error.to_string(), "run this as root"),
+    };
+    match own_call::call(server, &identity, settings.is_encryption_required) {
+        Ok(Reach::Reached(text)) => Finding::ok("own call", text),
+        Ok(Reach::Doubtful { text, remedy }) => Finding::warn("own call", text, remedy),
+        Ok(Reach::NotReached { text, remedy }) => Finding::fail("own call", text, remedy),
+        Err(error) => Finding::warn("own call", error.to_string(), "try again"),
+    }
 }
 
 /// Whether a port takes a TCP connection.

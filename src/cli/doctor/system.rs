@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::super::setup::seed;
 use super::sys::Space;
 use super::{Finding, Roots};
 
@@ -29,6 +30,22 @@ fn text(path: impl AsRef<Path>) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+/// Seed files that were not taken over.
+pub(super) fn seeds(roots: &Roots) -> Vec<Finding> {
+    let left =
+        seed::PLACES.iter().map(|place| roots.root.join("boot").join(place)).filter(|file| file.exists());
+    left.map(|file| {
+        let why = text(file.with_file_name(seed::REFUSED)).unwrap_or_default();
+        let why = why.lines().next().unwrap_or("kvmdesk-seed.service has not looked at it yet");
+        Finding::warn(
+            "seed file",
+            format!("{} was not taken over: {why}", file.display()),
+            "mend it, or remove it; then `sudo systemctl restart kvmdesk-seed kvmdesk`, or start the board again",
+        )
+    })
+    .collect()
 }
 
 /// The board's name and the kernel.
@@ -73,8 +90,7 @@ pub(super) fn disk(state_dir: &Path, space: io::Result<Space>) -> Finding {
         Ok(space) if space.is_read_only => Finding::fail(
             "disk",
             format!("{dir} is on a file system that is mounted read-only: ID and password cannot be kept"),
-            "name a directory that can be written with state-dir, or mount a small writable partition there; if it was \
-             writable before, look at `dmesg`: the card may be failing",
+            "mount a small writable partition there; if it was writable before, look at `dmesg`: the card may be failing",
         ),
         Ok(space) if !space.has_inodes => {
             Finding::fail("disk", format!("no further file can be made where {dir} is"), full)

@@ -223,6 +223,23 @@ fn clock_and_disk_are_judged() {
 }
 
 #[test]
+fn a_seed_file_that_was_not_taken_over_is_told() {
+    let machine = Machine::new(&[]);
+    assert!(system::seeds(&machine.roots).is_empty());
+    machine.write("boot/firmware/kvmdesk.toml", "nonsense");
+    says(
+        &system::seeds(&machine.roots),
+        Verdict::Warn,
+        "kvmdesk-seed.service has not looked",
+        "kvmdesk-seed",
+    );
+    machine.write("boot/firmware/kvmdesk-error.txt", "line 1 is wrong.\n\nkvmdesk runs all the same.\n");
+    let told = system::seeds(&machine.roots);
+    says(&told, Verdict::Warn, "kvmdesk.toml was not taken over: line 1 is wrong.", "mend it");
+    assert!(!told[0].text.contains("all the same"));
+}
+
+#[test]
 fn the_picture_is_judged_by_its_signal_and_its_edid() {
     let device = || capture("/nonexistent/video5", &["YUYV"]);
     let settings = |edid: Option<Vec<u8>>| {

@@ -33,6 +33,8 @@ pub(super) fn hold(
     mut secret: Option<String>,
 ) -> Result<(), Failure> {
     let now = Plan::new(place, &changes, secret.clone())?.settings;
+    // Who may not write there is told before any question.
+    Store::open(&now.state_dir)?;
     println!(
         "A few questions. Enter takes what is in [brackets]; Ctrl+C ends, and nothing is changed before the last \
          answer.\n\nLooking at this board, some seconds ..."
@@ -71,8 +73,8 @@ pub(super) fn hold(
     outcome.boot.iter().for_each(overlays::tell);
     let is_up = start(&outcome)?;
     let settings = Plan::new(place, &Changes::default(), None)?.settings;
-    if is_up && settings.server.is_some() {
-        wait_for_registration(&Store::at(&settings.state_dir));
+    if let (true, Some(server)) = (is_up, &settings.server) {
+        wait_for_registration(&Store::at(&settings.state_dir), &server.host.to_string());
     }
     println!("\nHow it stands now:");
     print!("{}", doctor::to_text(&doctor::examine(place, &Roots::default())));
@@ -145,18 +147,15 @@ fn ask_server(place: &Place, changes: &mut Changes, now: &Settings) -> Result<()
              Export server config.\nkvmdesk never uses the public servers; \"{NONE}\" leaves it without."
         );
         loop {
-            let answer = read("ID server", before.as_deref().unwrap_or_default())?;
-            if answer.is_empty() && before.is_some() || answer == NONE && before.is_none() {
+            let answer = read("ID server", before.as_deref().unwrap_or(NONE))?;
+            if answer.is_empty() || answer == NONE && before.is_none() {
                 return Ok(());
             }
             let mut tried = changes.clone();
             let result = if ServerString::decode(&answer).is_ok() {
                 take_exported(&mut tried, &answer)
-            } else if answer.is_empty() || answer == NONE {
-                Err(Failure::new(
-                    USAGE,
-                    "type the server's name; to have none any more, remove [server] from the file",
-                ))
+            } else if answer == NONE {
+                Err(Failure::new(USAGE, "to have no server any more, remove [server] from the file"))
             } else {
                 tried.host = Some(answer);
                 Ok(())
@@ -168,7 +167,7 @@ fn ask_server(place: &Place, changes: &mut Changes, now: &Settings) -> Result<()
         }
     }
     if changes.key.is_none() {
-        println!("Its public key, the line in hbbs's file id_ed25519.pub; without one, Enter.");
+        println!("Its public key, the line in hbbs's file id_ed25519.pub; Enter leaves it as it is.");
         ask(place, changes, "Key", "", |c| &mut c.key)?;
     }
     Ok(())
@@ -224,12 +223,13 @@ fn start(outcome: &Outcome) -> Result<bool, Failure> {
     }
 }
 
-fn wait_for_registration(store: &Store) {
+/// Until the daemon is registered at this server, not at the one from before.
+fn wait_for_registration(store: &Store, host: &str) {
     let (pause, times) = REGISTRATION;
     println!("Waiting for the server to take the ID, at most {} seconds ...", (pause * times).as_secs());
     for _ in 0..times {
         let server = status::ask(store).ok().and_then(|status| status.target.server);
-        if server.is_some_and(|server| server.is_online) {
+        if server.is_some_and(|server| server.is_online && server.host == host) {
             return;
         }
         thread::sleep(pause);

@@ -319,7 +319,7 @@ impl Taken {
     pub(super) fn tell(&self) {
         println!("Stopped: {}. `kvmdesk setup --undo` puts everything back.", self.stopped.join(", "));
         if self.has_identity {
-            println!("This board has One-KVM's ID and key now.");
+            println!("This board has One-KVM's ID and key now; the password is kvmdesk's own.");
         }
         self.notes.iter().for_each(|note| println!("  {note}"));
     }

@@ -2,7 +2,8 @@
 
 use super::{Settings, Shown};
 
-/// Keys whose values hold at once, for sessions that are open too.
+/// Keys whose values hold at once, for sessions that are open too (of the layout: for text; their shortcuts stay where they
+/// were).
 pub const AT_ONCE: [&str; 12] = [
     "server.host",
     "server.key",
@@ -91,6 +92,7 @@ impl Settings {
         merged.server.clone_from(&wanted.server);
         merged.direct = wanted.direct;
         merged.is_lan_discovery_on = wanted.is_lan_discovery_on;
+        merged.is_lan_discovery_refused = wanted.is_lan_discovery_refused;
         merged.is_encryption_required = wanted.is_encryption_required;
         merged.announce = wanted.announce;
         merged.target = target;

@@ -12,7 +12,7 @@ use alsa::{Direction, Output, PCM, ValueOr, pcm};
 
 use super::packets::{CHANNELS, SAMPLE_RATE};
 use super::source::{Fetched, Pcm, PcmError, PcmSource};
-use super::{AudioDevice, cards};
+use super::{AudioDevice, WhatIsOpen, cards};
 use crate::media::wake::WakeReceiver;
 
 /// Samples a channel of one period: the 10 ms of a packet.
@@ -23,12 +23,13 @@ const BUFFER: pcm::Frames = PERIOD * 20;
 /// See the module.
 pub struct AlsaSource {
     device: AudioDevice,
+    opened: WhatIsOpen,
 }
 
 impl AlsaSource {
     /// Nothing is opened yet.
-    pub fn new(device: AudioDevice) -> Self {
-        Self { device }
+    pub fn new(device: AudioDevice, opened: WhatIsOpen) -> Self {
+        Self { device, opened }
     }
 
     /// The ALSA name to open.
@@ -36,7 +37,8 @@ impl AlsaSource {
         match &self.device {
             AudioDevice::Named(name) => Ok(with_plug(name)),
             AudioDevice::Beside(video) => {
-                cards::of_capture(&cards::system(), video).map(|card| card.name()).ok_or_else(|| {
+                let card = cards::of_capture(&cards::system(), video, (self.opened)().as_ref());
+                card.map(|card| card.name()).ok_or_else(|| {
                     PcmError(format!(
                         "no sound card belongs to {video}; if another one has the sound, name it in audio.device \
                          (`kvmdesk probe` lists them)"
@@ -70,6 +72,10 @@ impl PcmSource for AlsaSource {
 
     fn open(&mut self) -> Result<Box<dyn Pcm>, PcmError> {
         let name = self.resolve()?;
+        // Beside another device, a camera say, may be another microphone.
+        if matches!(self.device, AudioDevice::Beside(_)) && (self.opened)().is_none() {
+            return Err(PcmError("the device that the pictures come from is not there".to_owned()));
+        }
         // What ALSA would print on standard error is kept in a buffer of this thread and goes with it.
         let words = Output::local_error_handler().ok();
         let pcm = open(&name).map_err(|error| PcmError(sentence(&name, error)))?;
@@ -186,11 +192,13 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_there_is_a_sentence() {
-        let mut source = AlsaSource::new(AudioDevice::Named("hw:CARD=nobody,DEV=0".into()));
+        let mut source =
+            AlsaSource::new(AudioDevice::Named("hw:CARD=nobody,DEV=0".into()), Box::new(|| None));
         assert_eq!(source.look(), Ok(()), "only opening tells");
         let Err(error) = source.open() else { panic!("opened") };
         assert!(error.0.contains("plughw:CARD=nobody,DEV=0") && error.0.contains("probe"), "{error}");
-        let mut source = AlsaSource::new(AudioDevice::Beside(V4l2Settings::at("/nonexistent/video0")));
+        let mut source =
+            AlsaSource::new(AudioDevice::Beside(V4l2Settings::at("/nonexistent/video0")), Box::new(|| None));
         let Err(error) = source.open() else { panic!("opened") };
         assert_eq!(source.look(), Err(error.clone()));
         assert!(error.0.contains("/nonexistent/video0") && error.0.contains("audio.device"), "{error}");

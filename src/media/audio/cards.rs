@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::media::capture::Opened;
 use crate::media::capture::v4l2::V4l2Settings;
 
 /// A capture device of a sound card.
@@ -53,10 +54,13 @@ pub fn list(sys: &Path) -> Vec<Card> {
     found
 }
 
-/// The sound card of what one display is captured with: of the device that is there, the card that is one device with it,
-/// else the one whose short name the settings give.
-pub fn of_capture(sys: &Path, settings: &V4l2Settings) -> Option<Card> {
-    let (node, device) = settings.present().next()?;
+/// The sound card of what one display is captured with: of the device that is `opened` (else of the first that is there),
+/// the card that is one device with it, else the one whose short name the settings give.
+pub fn of_capture(sys: &Path, settings: &V4l2Settings, opened: Option<&Opened>) -> Option<Card> {
+    let (node, device) = match opened {
+        Some(opened) => (opened.node.clone(), settings.devices.get(opened.which)?),
+        None => settings.present().next()?,
+    };
     let named = |card: &Card| device.sound.as_ref() == Some(&card.id);
     beside(sys, &node).or_else(|| list(sys).into_iter().find(named))
 }
@@ -150,7 +154,14 @@ mod tests {
         assert_eq!(found("video4"), None);
         assert_eq!(found("video9"), None);
         let mut settings = V4l2Settings::at(dir.path().join("class/video4linux/video4"));
-        let named = |settings: &V4l2Settings| of_capture(dir.path(), settings).map(|card| card.name());
+        let named = |settings: &V4l2Settings| of_capture(dir.path(), settings, None).map(|card| card.name());
+        let opened = Opened { node: dir.path().join("class/video4linux/video1"), which: 0 };
+        let beside = of_capture(dir.path(), &settings, Some(&opened)).map(|card| card.name());
+        assert_eq!(
+            beside.as_deref(),
+            Some("plughw:CARD=MS2109,DEV=0"),
+            "of what is open, not of what is first"
+        );
         assert_eq!(named(&settings), None);
         settings.devices[0].sound = Some("Loopback".into());
         assert_eq!(named(&settings).as_deref(), Some("plughw:CARD=Loopback,DEV=0"), "on another device");

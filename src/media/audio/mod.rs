@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, watch};
 
+use super::capture::Opened;
 use super::capture::v4l2::V4l2Settings;
 use super::wake::WakeSender;
 use crate::audio::format::EncodedAudio;
@@ -32,6 +33,9 @@ pub enum AudioDevice {
     /// opened.
     Beside(V4l2Settings),
 }
+
+/// Tells what the pictures are captured from now, `None` while nothing is open: without pictures there is no sound.
+pub type WhatIsOpen = Box<dyn Fn() -> Option<Opened> + Send>;
 
 /// The settings of one sound source.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::alsa_source::AlsaSource;
 use super::gate::Gate;
 use super::packets::{CHANNELS, PACKET_SAMPLES, Packets, SAMPLE_RATE};
 use super::source::{Fetched, Pcm, PcmError, PcmSource};
-use super::{AudioHandle, AudioSender, AudioSettings, AudioState, channel_waking};
+use super::{AudioHandle, AudioSender, AudioSettings, AudioState, WhatIsOpen, channel_waking};
 use crate::audio::format::{AudioFormat, EncodedAudio};
 use crate::media::wake::{self, WakeReceiver, WakeSender};
 
@@ -48,8 +48,8 @@ pub struct Audio {
 impl Audio {
     /// Starts the thread. A device that cannot be opened is a state, not an error. If the machine has no descriptor
     /// or thread left, that is logged and every subscription ends at once.
-    pub fn spawn(settings: AudioSettings) -> Self {
-        Self::spawn_from(Box::new(AlsaSource::new(settings.device)))
+    pub fn spawn(settings: AudioSettings, opened: WhatIsOpen) -> Self {
+        Self::spawn_from(Box::new(AlsaSource::new(settings.device, opened)))
     }
 
     /// Starts the thread with any source.

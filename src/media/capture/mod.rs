@@ -5,9 +5,11 @@ pub mod ladder;
 pub mod pattern;
 pub mod v4l2;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use self::ladder::RungCounts;
+use super::captured::CapturedPicture;
 use super::wake::WakeReceiver;
 use crate::video::format::{PixelFormat, Resolution};
 use crate::video::signal::SignalState;
@@ -55,12 +57,14 @@ pub enum Colours {
 }
 
 /// The newest frame and the one that the source lent before it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FramePair<'a> {
     /// The newest frame.
     pub current: RawFrame<'a>,
     /// The frame lent before; `None` after a change of mode, a loss of signal or a wake-up.
     pub previous: Option<RawFrame<'a>>,
+    /// The newest frame again, where it needs no conversion and may be kept beyond the loan.
+    pub captured: Option<CapturedPicture>,
 }
 
 /// What a source says of itself.
@@ -109,6 +113,17 @@ pub struct SourceReport {
     pub passed_over: Vec<PassedOver>,
     /// Why the configured EDID is not shown, as a sentence.
     pub edid_fault: Option<String>,
+    /// What is open; `None` while nothing is.
+    pub opened: Option<Opened>,
+}
+
+/// The node that is captured from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The node.
+    pub node: PathBuf,
+    /// Which of the settings' devices it is, from 0.
+    pub which: usize,
 }
 
 /// What ended a wait.

@@ -202,7 +202,7 @@ impl Source for PatternSource {
         self.is_lent = true;
         let now = Instant::now();
         let previous = std::mem::replace(&mut self.has_previous, true).then(|| self.shadow.as_frame(now));
-        Some(FramePair { current: self.canvas.as_frame(now), previous })
+        Some(FramePair { current: self.canvas.as_frame(now), previous, captured: None })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::media::picture::I420Picture;
 use crate::video::frame::Codec;
 
 /// One stream's decoder.
-pub trait Decoder {
+pub trait Decoder: Send {
     /// Its name.
     fn name(&self) -> &'static str;
 

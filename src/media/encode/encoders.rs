@@ -323,6 +323,14 @@ impl Encoders {
 /// `nasm`.
 pub const OPENH264_HAS_ASSEMBLER: bool = !cfg!(slow_openh264);
 
+/// Encoders of GStreamer that are handed DMABUFs on every machine, to prove that way where no hardware is: x264 maps them,
+/// and is told so by a property or not. None is one of [`Encoders::of_this_machine`], whose x264 reads captured pictures
+/// behind a pointer.
+#[cfg(feature = "gstreamer")]
+pub fn handed_dmabufs() -> Vec<Arc<dyn Candidate>> {
+    super::gstreamer::proving().map(|candidate| Arc::new(candidate) as Arc<dyn Candidate>).collect()
+}
+
 /// OpenH264, which every build has.
 pub fn openh264() -> Arc<dyn Candidate> {
     Arc::new(OpenH264Candidate)

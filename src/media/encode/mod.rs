@@ -14,7 +14,9 @@ mod sys;
 
 use bytes::Bytes;
 
-use super::picture::I420Picture;
+use super::captured::CapturedPicture;
+use super::convert::convert_stripes;
+use super::picture::{I420Picture, Stripes};
 use crate::video::format::Resolution;
 use crate::video::frame::Codec;
 
@@ -57,6 +59,36 @@ pub struct EncodedPicture {
     pub is_keyframe: bool,
 }
 
+/// A picture to encode.
+#[derive(Debug, Clone, Copy)]
+pub enum Shown<'a> {
+    /// In planes of ours.
+    Own(&'a I420Picture),
+    /// Where it was captured.
+    Captured(&'a CapturedPicture),
+}
+
+impl Shown<'_> {
+    /// Its size.
+    pub fn resolution(&self) -> Resolution {
+        match self {
+            Self::Own(picture) => picture.resolution(),
+            Self::Captured(picture) => picture.resolution(),
+        }
+    }
+}
+
+/// How a picture came into an encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From planes of ours.
+    Converted,
+    /// As it was captured, without conversion.
+    Captured,
+    /// The same, without the CPU: as a DMABUF.
+    DmaBuf,
+}
+
 /// How one picture is to be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameOrder {
@@ -94,4 +126,35 @@ pub trait Encoder: Send {
     /// # Errors
     /// If the picture has another size or the library fails; open a new encoder then.
     fn encode(&mut self, picture: &I420Picture, order: FrameOrder) -> Result<EncodedPicture, EncodeError>;
+
+    /// Whether it takes pictures as they were captured. The first one may cost a key frame.
+    fn takes_captured(&self) -> bool {
+        false
+    }
+
+    /// Encodes a picture as it was captured; an encoder that does not take those converts it.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    fn encode_captured(
+        &mut self,
+        picture: &CapturedPicture,
+        order: FrameOrder,
+    ) -> Result<EncodedPicture, EncodeError> {
+        self.encode(&converted(picture)?, order)
+    }
+
+    /// How the last picture came in.
+    fn way(&self) -> Way {
+        Way::Converted
+    }
+}
+
+/// A captured picture in planes of ours.
+fn converted(picture: &CapturedPicture) -> Result<I420Picture, EncodeError> {
+    let size = picture.resolution();
+    let mut own = I420Picture::new(size);
+    convert_stripes(&picture.frame(), &Stripes::all(size.height), &mut own)
+        .map_err(|_| EncodeError::Size(size))?;
+    Ok(own)
 }

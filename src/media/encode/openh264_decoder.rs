@@ -22,6 +22,9 @@ pub struct OpenH264Decoder {
     api: APILoader,
 }
 
+// SAFETY: the library's object belongs to this value alone and is not tied to the thread that made it.
+unsafe impl Send for OpenH264Decoder {}
+
 /// Calls a function of the decoder's table and gives its code, -1 if the table lacks it.
 macro_rules! call {
     ($decoder:expr, $name:ident $(, $argument:expr)*) => {{

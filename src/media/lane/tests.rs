@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::media::encode::encoders::Candidate;
+use crate::media::picture::I420Picture;
 use crate::video::format::Resolution;
 
 const SIZE: Resolution = Resolution::new(640, 480);
@@ -89,7 +90,7 @@ impl Bench {
             let need = Need { has_room: now >= self.free_at, is_keyframe_due: key, ..Need::default() };
             let Due::Now(work, _) = self.lane.due(need, now) else { continue };
             key = false;
-            let made = self.lane.encode(work, &self.picture, &self.encoders, now).unwrap();
+            let made = self.lane.encode(work, Shown::Own(&self.picture), &self.encoders, now).unwrap();
             let ready = now + Duration::from_millis(5);
             self.lane.sent(&made, now, ready);
             let bits = made.picture.data.len() as f64 * 8.0;

@@ -35,8 +35,11 @@ impl Bench {
     /// The next frame: the runs of rows that were found changed.
     fn tick(&mut self) -> Vec<(u32, u32)> {
         self.at += TICK;
-        let pair =
-            FramePair { current: frame(&self.now, self.at), previous: Some(frame(&self.before, self.at)) };
+        let pair = FramePair {
+            current: frame(&self.now, self.at),
+            previous: Some(frame(&self.before, self.at)),
+            captured: None,
+        };
         let runs = self.watchman.look(&pair, self.at).unwrap().runs().collect();
         self.before = self.now.clone();
         runs
@@ -106,9 +109,9 @@ fn padding_is_not_looked_at_and_another_shape_is_all_new() {
         assert_eq!(bench.tick(), []);
     }
     let current = RawFrame { resolution: Resolution::new(64, 48), ..frame(&bench.now, bench.at) };
-    let pair = FramePair { current, previous: Some(frame(&bench.before, bench.at)) };
+    let pair = FramePair { current, previous: Some(frame(&bench.before, bench.at)), captured: None };
     assert_eq!(bench.watchman.look(&pair, bench.at), None);
-    let alone = FramePair { current: frame(&bench.now, bench.at), previous: None };
+    let alone = FramePair { current: frame(&bench.now, bench.at), previous: None, captured: None };
     assert_eq!(bench.watchman.look(&alone, bench.at), None);
 }
 

@@ -1,5 +1,9 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::media::capture::{Colours, RawFrame, RawPlane};
+use crate::media::captured::Place;
+use crate::media::captured::tests::{Heap, frame_in};
 use crate::video::format::PixelFormat;
 
 const SIZE: Resolution = Resolution::new(64, 320);
@@ -20,7 +24,7 @@ fn state(signal: SignalState) -> SourceState {
 
 fn take(screen: &mut Screen, data: &[u8], previous: Option<&[u8]>, at: Instant) -> Option<Change> {
     let previous = previous.map(|data| grey(data, SIZE, at));
-    screen.take(&FramePair { current: grey(data, SIZE, at), previous }, SIZE, at).unwrap()
+    screen.take(&FramePair { current: grey(data, SIZE, at), previous, captured: None }, SIZE, at).unwrap()
 }
 
 #[test]
@@ -41,7 +45,8 @@ fn changes_are_none_small_or_large_and_a_torn_picture_is_made_whole() {
     let before = data.clone();
     data[64 * 319] = 92;
     let short = &data[..64 * 310];
-    let pair = FramePair { current: grey(short, SIZE, start), previous: Some(grey(&before, SIZE, start)) };
+    let previous = Some(grey(&before, SIZE, start));
+    let pair = FramePair { current: grey(short, SIZE, start), previous, captured: None };
     assert_eq!(screen.take(&pair, SIZE, start), Err(ConvertError::TooShort));
     assert_eq!(take(&mut screen, &data, Some(&data.clone()), start), Some(Change::Small), "taken as a whole");
     assert_eq!(screen.picture().y()[64 * 319], 92);
@@ -105,7 +110,7 @@ fn of_a_compressed_frame_only_what_really_changed_counts() {
     let mut screen = Screen::new(state(SignalState::Active), MaxSize::Auto, now);
     let mut take = |data: &[u8], previous: Option<&[u8]>| {
         let frame = |data| RawFrame { format: PixelFormat::Mjpeg, ..grey(data, SIZE, now) };
-        let pair = FramePair { current: frame(data), previous: previous.map(frame) };
+        let pair = FramePair { current: frame(data), previous: previous.map(frame), captured: None };
         screen.take(&pair, SIZE, now).unwrap()
     };
     let (first, second) = (jpeg(0), jpeg(8));
@@ -153,7 +158,8 @@ impl Jpegs {
 
     fn take(&mut self, data: Vec<u8>, size: Resolution) -> Option<Change> {
         let frame = |data| RawFrame { format: PixelFormat::Mjpeg, ..grey(data, size, self.now) };
-        let pair = FramePair { current: frame(&data), previous: self.last.as_deref().map(frame) };
+        let pair =
+            FramePair { current: frame(&data), previous: self.last.as_deref().map(frame), captured: None };
         let change = self.screen.take(&pair, WIDE, self.now).unwrap();
         self.last = Some(data);
         change
@@ -234,4 +240,66 @@ fn frames_that_the_device_made_smaller_are_of_the_same_signal() {
     assert_eq!((jpegs.sizes(), jpegs.screen.wish()), ((HALF, between), None), "until there are more");
     jpegs.take(wide_jpeg(WIDE, 0), WIDE);
     assert_eq!(jpegs.sizes(), (WIDE, WIDE));
+}
+
+/// NV12 of `luma`, with one row of another.
+fn nv12(luma: u8, row: usize, other: u8) -> Arc<Heap> {
+    let mut bytes = vec![luma; 64 * 320];
+    bytes[64 * row..][..64].fill(other);
+    bytes.resize(64 * 480, 128);
+    Arc::new(Heap { planes: vec![bytes] })
+}
+
+fn nv12_frame(memory: &Heap) -> RawFrame<'_> {
+    let place = |offset| Place { memory: 0, offset, stride: 64 };
+    frame_in(memory, SIZE, [place(0), place(64 * 320)])
+}
+
+#[test]
+fn a_captured_picture_is_shown_as_it_is_and_converted_only_where_someone_needs_it() {
+    let mut now = Instant::now();
+    let mut screen = Screen::new(state(SignalState::Active), MaxSize::Auto, now);
+    let mut last: Option<Arc<Heap>> = None;
+    let mut take = |screen: &mut Screen, memory: Arc<Heap>, now| {
+        let previous = last.replace(memory.clone());
+        let pair = FramePair {
+            current: nv12_frame(&memory),
+            previous: previous.as_deref().map(nv12_frame),
+            captured: CapturedPicture::of(&nv12_frame(&memory), memory.clone()),
+        };
+        screen.take(&pair, SIZE, now).unwrap()
+    };
+    let row = |screen: &Screen, row| screen.captured().unwrap().frame().planes[0].row(row, 64).unwrap()[0];
+    assert_eq!(take(&mut screen, nv12(50, 0, 50), now), Some(Change::Large), "the first picture");
+    assert_eq!(take(&mut screen, nv12(50, 100, 90), now), Some(Change::Small));
+    assert_eq!(take(&mut screen, nv12(50, 100, 90), now), None);
+    assert_eq!(row(&screen, 100), 90);
+    // Everything that changed since is in the planes, not only the last change.
+    assert_eq!(take(&mut screen, nv12(50, 200, 70), now), Some(Change::Small));
+    assert_eq!([0, 100, 200].map(|row| screen.picture().y()[64 * row]), [50, 50, 70]);
+
+    // While only some rows are looked at, the newest frame holds a change that was not seen yet.
+    let mut is_unseen = false;
+    for _ in 0..40 {
+        now += Duration::from_millis(50);
+        assert_eq!(take(&mut screen, nv12(50, 200, 70), now), None);
+        is_unseen |= screen.watchman.is_sampling();
+    }
+    assert!(is_unseen);
+    // Two rows in two phases: one of them is not looked at now.
+    let unseen = [203, 206].into_iter().find(|row| take(&mut screen, nv12(50, *row, 71), now).is_none());
+    let unseen = unseen.expect("one is not seen at once");
+    assert_eq!(row(&screen, unseen), 71);
+    assert_eq!(screen.look_closely(now), Some(Change::Small));
+    assert_eq!(screen.picture().y()[64 * unseen], 71);
+    assert_eq!(screen.look_closely(now), None, "once is enough");
+
+    // A card is in planes of ours, and what it dims is the last picture.
+    assert!(screen.set_state(state(SignalState::NoSignal), now));
+    assert!(screen.captured().is_none());
+    let live = screen.last_live.as_ref().unwrap();
+    assert_eq!([0, unseen].map(|row| live.y()[64 * row]), [50, 71]);
+    assert_eq!(take(&mut screen, nv12(80, 0, 80), now), Some(Change::Large));
+    assert_eq!(row(&screen, 0), 80);
+    assert_eq!(screen.picture().y()[64 * unseen], 80);
 }

@@ -74,7 +74,7 @@ fn nothing_grows() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let minutes = number("KVMDESK_SOAK_MINUTES").unwrap_or(60);
     let seed = number("KVMDESK_SOAK_SEED").unwrap_or(1);
-    let machine = Machine::boot().unwrap();
+    let machine = Machine::boot(&[]).unwrap();
     machine.run("lab usb; lab video 1; lab mode 640x480p59");
     install(&machine);
     // What is no warning is not looked at, and an hour of it would fill the guest's memory.

@@ -13,7 +13,7 @@ use super::receiver::Hardware;
 use super::stick::Believed;
 use super::stream::{Stream, pixels_of};
 use super::sys::{self, hdmi};
-use crate::media::capture::PassedOver;
+use crate::media::capture::{Opened, PassedOver};
 use crate::media::pipeline::MaxSize;
 use crate::media::scale::SizeBudget;
 use crate::video::edid::{BLOCK, Edid};
@@ -105,6 +105,11 @@ impl Kernel {
     /// Why the configured EDID is not shown.
     pub fn edid_fault(&self) -> Option<&str> {
         self.edid_fault.as_deref()
+    }
+
+    /// The node, if it is open.
+    pub fn opened(&self) -> Option<Opened> {
+        self.open.as_ref().map(|open| Opened { node: open.path.clone(), which: self.which })
     }
 
     /// The layout that is captured.
@@ -356,7 +361,9 @@ impl Hardware for Kernel {
                 let set = sys::set_interval(open.fd(), open.api, numerator, denominator);
                 tracing::debug!(?interval, ?set, "capture rate");
             }
-            match Stream::start(open.device.handle(), open.api, format, pixels) {
+            // Drivers of USB devices copy frames by the CPU, and nobody flushes its caches for hardware that reads them.
+            let exports = !open.capability.bus_info.starts_with("usb-");
+            match Stream::start(open.device.handle(), open.api, format, pixels, exports) {
                 Ok(stream) => {
                     open.stream = Some(stream);
                     return Ok(open.signal_size(format.resolution));

@@ -66,11 +66,10 @@ impl Finder {
         self.known(mark).is_none_or(|seen| *seen == Identity::from(capability))
     }
 
-    /// Whether it will do instead: one of the same kind at another place (the user plugged it in elsewhere), or another
-    /// one with the driver that is asked for.
+    /// Whether it will do instead: one of the same kind at another place (the user plugged it in elsewhere). Another kind
+    /// with the same driver will not: it may be a camera.
     pub fn is_like_it(&self, mark: usize, capability: &Capability) -> bool {
-        matches!(self.marks.get(mark), Some(Mark::Driver(_)))
-            || self.known(mark).is_none_or(|seen| seen.card == capability.card)
+        self.known(mark).is_none_or(|seen| seen.card == capability.card)
     }
 
     /// What a mark stands for that says no place of its own.
@@ -150,7 +149,8 @@ mod tests {
         finder.take(1, &capability("usb-1.2", "HDMI stick"));
         assert!(finder.is_it(1, &capability("usb-1.2", "HDMI stick")));
         let other = capability("usb-1.4", "Grabber");
-        assert!(!finder.is_it(1, &other) && finder.is_like_it(1, &other), "any with the driver, if need be");
+        assert!(!finder.is_it(1, &other) && !finder.is_like_it(1, &other), "another one may be a camera");
+        assert!(finder.is_like_it(1, &capability("usb-1.4", "HDMI stick")));
         assert!(finder.is_it(0, &other), "of the first mark nothing is known");
     }
 }

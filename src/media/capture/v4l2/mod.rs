@@ -139,6 +139,7 @@ impl Source for V4l2Source {
             format: hardware.format(),
             passed_over: hardware.passed_over().to_vec(),
             edid_fault: hardware.edid_fault().map(str::to_owned),
+            opened: hardware.opened(),
         }
     }
 

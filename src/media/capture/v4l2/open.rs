@@ -56,7 +56,8 @@ pub(super) fn open_first(finder: &Finder, believed: Believed) -> io::Result<(usi
                 like_it = Some((mark, open));
             }
             Ok(open) => {
-                let text = format!("\"{}\" has taken its number", open.capability.card);
+                let card = &open.capability.card;
+                let text = format!("\"{card}\" is there instead, another device; restart kvmdesk to take it");
                 first.get_or_insert(io::Error::new(io::ErrorKind::NotFound, text));
             }
             Err(error) => {

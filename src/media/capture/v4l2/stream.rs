@@ -1,9 +1,9 @@
 //! A running capture stream: mapped buffers, the newest frame wins, the frame lent before is held back for
-//! comparison. Dropping it stops streaming and frees the buffers.
+//! comparison, and frames that need no conversion may be kept. Dropping it stops streaming and frees the buffers.
 #![allow(clippy::disallowed_methods, reason = "an edge: frames get the time at which they arrive")]
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,11 +12,15 @@ use v4l::device::Handle;
 use super::sys::buffers::{self, Filled, Mapping};
 use super::sys::{Api, DriverFormat, MOST_PLANES};
 use crate::media::capture::{Colours, FramePair, RawFrame, RawPlane, plane_shapes};
+use crate::media::captured::{CaptureMemory, CapturedPicture};
 use crate::video::format::PixelFormat;
 use crate::video::jpeg::whole_picture;
 
 /// Up to three are ours (waiting, lent, held back), two stay with the driver.
 const BUFFERS: u32 = 5;
+/// So many more where pictures go to encoders as they are: an encoder may hold its last two until it gets another, and one
+/// may be lent while another is out.
+const KEPT: u32 = 3;
 
 /// Other FourCCs of a layout: several memory planes, or alpha where we need nothing.
 const ALIASES: [([u8; 4], PixelFormat); 13] = [
@@ -41,10 +45,26 @@ pub fn pixels_of(fourcc: [u8; 4]) -> Option<PixelFormat> {
     plain.or_else(|| ALIASES.into_iter().find(|(alias, _)| *alias == fourcc).map(|(_, pixels)| pixels))
 }
 
+/// One buffer's memory. Whoever holds it reads it: it is not given to the driver until the stream alone has it.
+struct Buffer {
+    planes: Vec<Mapping>,
+    /// The same as DMABUFs, or none.
+    exported: Vec<OwnedFd>,
+}
+
+impl CaptureMemory for Buffer {
+    fn bytes(&self, plane: usize) -> &[u8] {
+        self.planes.get(plane).map_or(&[], Mapping::bytes)
+    }
+
+    fn dmabuf(&self, plane: usize) -> Option<BorrowedFd<'_>> {
+        self.exported.get(plane).map(|descriptor| descriptor.as_fd())
+    }
+}
+
 /// A running stream.
 pub struct Stream {
-    // Unmapped before the descriptor can go.
-    buffers: Vec<Vec<Mapping>>,
+    buffers: Vec<Arc<Buffer>>,
     handle: Arc<Handle>,
     api: Api,
     format: DriverFormat,
@@ -53,6 +73,10 @@ pub struct Stream {
     waiting: Option<Taken>,
     lent: Option<Taken>,
     held_back: Option<Taken>,
+    /// Buffers to be given back as soon as nobody reads them.
+    busy: Vec<u32>,
+    /// Whether frames may be kept beyond the loan.
+    can_be_kept: bool,
     damaged: u64,
 }
 
@@ -63,15 +87,17 @@ struct Taken {
 }
 
 impl Stream {
-    /// Maps buffers, queues them and starts.
+    /// Maps buffers, queues them and starts. Those that may be kept are exported if `exports`.
     pub(super) fn start(
         handle: Arc<Handle>,
         api: Api,
         format: DriverFormat,
         pixels: PixelFormat,
+        exports: bool,
     ) -> io::Result<Self> {
         let fd = handle.fd();
-        let count = buffers::request_buffers(fd, api, BUFFERS)?;
+        let is_plain = pixels == PixelFormat::Nv12 && colours_of(&format, pixels) == Colours::Bt601;
+        let given = buffers::request_buffers(fd, api, if is_plain { BUFFERS + KEPT } else { BUFFERS })?;
         // From here on Drop cleans up.
         let mut stream = Self {
             buffers: Vec::new(),
@@ -82,14 +108,25 @@ impl Stream {
             waiting: None,
             lent: None,
             held_back: None,
+            busy: Vec::new(),
+            can_be_kept: is_plain && given.can_be_kept && given.count >= BUFFERS + KEPT,
             damaged: 0,
         };
-        for index in 0..count {
-            stream.buffers.push(buffers::map_buffer(fd, api, index)?);
+        let mut exports = exports && stream.can_be_kept;
+        for index in 0..given.count {
+            let planes = buffers::map_buffer(fd, api, index)?;
+            let export = |plane| buffers::export(fd, api, index, plane as u32);
+            let exported = if exports { (0..planes.len()).map(export).collect() } else { Ok(Vec::new()) };
+            let exported = exported.unwrap_or_else(|error| {
+                tracing::info!(%error, "the capture driver exports no DMABUF: encoders get copies");
+                exports = false;
+                Vec::new()
+            });
+            stream.buffers.push(Arc::new(Buffer { planes, exported }));
             buffers::queue(fd, api, index)?;
         }
-        if count < 4 {
-            let text = format!("the driver gave {count} buffers, 4 are needed");
+        if given.count < 4 {
+            let text = format!("the driver gave {} buffers, 4 are needed", given.count);
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, text));
         }
         buffers::stream(fd, api, true)?;
@@ -104,6 +141,7 @@ impl Stream {
     /// them at once, damaged, would keep the thread for ever.
     pub(super) fn drain(&mut self) -> io::Result<bool> {
         let mut has_come = false;
+        self.give_back(None)?;
         for _ in 0..self.buffers.len() {
             let Some(filled) = buffers::dequeue(self.fd(), self.api)? else { break };
             let now = Instant::now();
@@ -143,11 +181,36 @@ impl Stream {
             return Ok(None);
         }
         let frame = |taken: &Option<Taken>| taken.as_ref().and_then(|t| self.frame_of(t));
-        Ok(frame(&self.lent).map(|current| FramePair { current, previous: frame(&self.held_back) }))
+        Ok(frame(&self.lent).map(|current| FramePair {
+            current,
+            previous: frame(&self.held_back),
+            captured: self.kept(&current),
+        }))
     }
 
-    fn give_back(&self, taken: Option<Taken>) -> io::Result<()> {
-        taken.map_or(Ok(()), |taken| buffers::queue(self.fd(), self.api, taken.filled.index))
+    /// The lent frame, to be kept. With it the one held back may be kept too, for as long as anyone likes: none more, so that
+    /// the driver always has two.
+    fn kept(&self, current: &RawFrame<'_>) -> Option<CapturedPicture> {
+        let has_room = self.busy.len() + 2 <= KEPT as usize;
+        let lent = self.lent.as_ref().filter(|_| self.can_be_kept && has_room)?;
+        let buffer = self.buffers.get(lent.filled.index as usize)?;
+        CapturedPicture::of(current, buffer.clone())
+    }
+
+    /// Gives a buffer back to the driver, and those whose readers let go meanwhile.
+    fn give_back(&mut self, taken: Option<Taken>) -> io::Result<()> {
+        self.busy.extend(taken.map(|taken| taken.filled.index));
+        let (fd, api, buffers) = (self.handle.fd(), self.api, &mut self.buffers);
+        let mut result = Ok(());
+        self.busy.retain(|index| {
+            let buffer = buffers.get_mut(*index as usize);
+            let is_free = buffer.is_some_and(|buffer| Arc::get_mut(buffer).is_some());
+            if is_free && let Err(error) = buffers::queue(fd, api, *index) {
+                result = Err(error);
+            }
+            !is_free
+        });
+        result
     }
 
     /// Whether every plane holds all its rows, and a JPEG its end.
@@ -166,7 +229,8 @@ impl Stream {
     fn frame_of(&self, taken: &Taken) -> Option<RawFrame<'_>> {
         let buffer = self.buffers.get(taken.filled.index as usize)?;
         let mut memory: [&[u8]; MOST_PLANES] = [&[]; MOST_PLANES];
-        for ((memory, mapping), (start, end)) in memory.iter_mut().zip(buffer).zip(taken.filled.spans) {
+        for ((memory, mapping), (start, end)) in memory.iter_mut().zip(&buffer.planes).zip(taken.filled.spans)
+        {
             *memory = mapping.bytes().get(start..end)?;
         }
         if self.pixels == PixelFormat::Mjpeg {
@@ -236,6 +300,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         // A device that is gone answers with errors; there is nothing to free then.
         let _ = buffers::stream(self.fd(), self.api, false);
+        // What is read still stays mapped; the kernel frees it when the last reader lets go.
         self.buffers.clear();
         let _ = buffers::free_buffers(self.fd(), self.api);
     }

@@ -1,17 +1,20 @@
 //! The one encoder behind all rows of the table.
 
 use bytes::{Bytes, BytesMut};
-use gst::glib;
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 
-use super::changeable;
+use super::Refusal;
+use super::element::{rate, start, tell};
+use super::handing::{self, Readers};
 use super::layout::Layout;
-use super::line::{FRAME_TIME, HARDWARE_PATIENCE, Line, SOFTWARE_PATIENCE, failed, make};
-use super::table::{Control, Row};
+use super::line::{FRAME_TIME, Line, failed};
+use super::table::{Captured, Control, Input, Row};
+use super::trial::Trial;
+use crate::media::captured::{CapturedPicture, Place};
 use crate::media::encode::headers::{self, h265};
-use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, speed};
+use crate::media::encode::{EncodeError, EncodedPicture, Encoder, FrameOrder, Way, converted};
 use crate::media::picture::I420Picture;
 use crate::video::annexb;
 use crate::video::format::Resolution;
@@ -23,8 +26,12 @@ const FIRST_QUANTISER: u8 = 26;
 const RESTART_STEP: u32 = 3;
 /// Input buffers that are kept: the element may let go of one a moment after its frame came out.
 const INPUTS: usize = 2;
-/// Pictures below are encoded by one thread.
-const THREADED_BLOCKS: u32 = 1_200;
+/// So many captured pictures an element may hold when its frame has come out; more would be missing where pictures are
+/// captured to.
+const MOST_HELD: usize = 2;
+/// An element that takes DMABUFs only is started anew for other pictures, such as cards, and for DMABUFs again only after so
+/// many: each time costs a key frame.
+const OTHERS: u32 = 60;
 
 /// An encoder element in its pipeline.
 pub struct GstEncoder {
@@ -33,6 +40,15 @@ pub struct GstEncoder {
     layout: Layout,
     element: gst::Element,
     line: Line,
+    /// The element was told to take DMABUFs and nothing else.
+    imports: bool,
+    /// Pictures since that was over.
+    others: u32,
+    /// Captured pictures that the element has not let go of.
+    readers: Readers,
+    handing: Handing,
+    refusal: Refusal,
+    way: Way,
     /// The last inputs, used again when the element has let go of them.
     inputs: Vec<gst::Buffer>,
     /// What the element was told last: a quantiser of H.264 or a rate in bits a second.
@@ -49,7 +65,11 @@ impl GstEncoder {
     ///
     /// # Errors
     /// [`EncodeError::Size`] for odd sizes and those beyond the row's, else what the element says.
-    pub fn open(row: &'static Row, resolution: Resolution) -> Result<Self, EncodeError> {
+    pub(super) fn open(
+        row: &'static Row,
+        resolution: Resolution,
+        refusal: Refusal,
+    ) -> Result<Self, EncodeError> {
         let Resolution { width, height } = resolution;
         let blocks = width.div_ceil(16).saturating_mul(height.div_ceil(16));
         let is_possible = (16..=16_384).contains(&width) && (16..=16_384).contains(&height);
@@ -63,13 +83,19 @@ impl GstEncoder {
                 u32::from(FIRST_QUANTISER)
             }
         };
-        let (element, line) = start(row, resolution, &layout, told)?;
+        let (element, line) = start(row, resolution, &layout, told, false)?;
         Ok(Self {
             row,
             resolution,
             layout,
             element,
             line,
+            imports: false,
+            others: OTHERS,
+            readers: Readers::default(),
+            handing: Handing::New,
+            refusal,
+            way: Way::Converted,
             inputs: Vec::new(),
             told,
             overlooks_requests: false,
@@ -112,29 +138,77 @@ impl GstEncoder {
         Ok(())
     }
 
-    /// The picture in a buffer of the element's layout.
-    fn fill(&mut self, picture: &I420Picture) -> Result<gst::Buffer, EncodeError> {
+    /// The picture in a buffer for the element.
+    fn buffer_of(&mut self, from: From<'_>) -> Result<gst::Buffer, EncodeError> {
+        let mut buffer = match from {
+            From::Own(_) | From::Copy(_) => self.filled(from)?,
+            From::InPlace(picture) => handing::in_place(picture, &self.readers)?,
+            From::DmaBuf(picture) => handing::as_dmabuf(picture, &self.readers)?,
+        };
+        let writable = buffer.make_mut();
+        writable.set_pts(self.line.next_time());
+        writable.set_duration(FRAME_TIME);
+        if from.handed().is_none() {
+            self.inputs.truncate(INPUTS - 1);
+            self.inputs.push(buffer.clone());
+        }
+        Ok(buffer)
+    }
+
+    /// A copy of the picture in the element's layout.
+    fn filled(&mut self, from: From<'_>) -> Result<gst::Buffer, EncodeError> {
         let fail = |error| failed(self.row.element, error);
         let mut buffer = match self.inputs.iter().position(|buffer| buffer.is_writable()) {
             Some(free) => self.inputs.swap_remove(free),
             None => gst::Buffer::with_size(self.layout.size()).map_err(fail)?,
         };
-        let writable = buffer.make_mut();
-        writable.set_pts(self.line.next_time());
-        writable.set_duration(FRAME_TIME);
-        let mut map = writable.map_writable().map_err(fail)?;
-        self.layout.write(picture, &mut map);
+        let mut map = buffer.make_mut().map_writable().map_err(fail)?;
+        match from {
+            From::Own(picture) => self.layout.write(picture, &mut map),
+            From::Copy(picture) | From::InPlace(picture) | From::DmaBuf(picture) => {
+                self.layout.write_captured(picture, &mut map);
+            }
+        }
         drop(map);
-        self.inputs.truncate(INPUTS - 1);
-        self.inputs.push(buffer.clone());
         Ok(buffer)
+    }
+
+    /// How a captured picture is taken.
+    fn taking<'a>(&self, picture: &'a CapturedPicture) -> From<'a> {
+        let is_refused = self.refusal.get().is_some();
+        match self.row.captured {
+            Captured::InPlace if !is_refused => From::InPlace(picture),
+            Captured::DmaBuf if !is_refused && handing::has_dmabuf(picture) => From::DmaBuf(picture),
+            Captured::DmaBufBy(..)
+                if !is_refused && handing::has_dmabuf(picture) && (self.imports || self.others >= OTHERS) =>
+            {
+                From::DmaBuf(picture)
+            }
+            Captured::Never
+            | Captured::InPlace
+            | Captured::Copied
+            | Captured::DmaBuf
+            | Captured::DmaBufBy(..) => From::Copy(picture),
+        }
+    }
+
+    /// From here on the row's element gets copies.
+    fn refuse(&mut self, reason: &str) {
+        self.handing = Handing::New;
+        if self.refusal.set(()).is_ok() {
+            tracing::warn!(
+                encoder = self.row.element,
+                reason,
+                "captured pictures are copied for it from now on"
+            );
+        }
     }
 
     /// Starts the element anew; its next frame is a key frame.
     fn restart(&mut self, told: u32) -> Result<(), EncodeError> {
         // First the old one's memory, then the new one's.
         self.line.stop();
-        (self.element, self.line) = start(self.row, self.resolution, &self.layout, told)?;
+        (self.element, self.line) = start(self.row, self.resolution, &self.layout, told, self.imports)?;
         self.told = told;
         self.is_fresh = true;
         self.inputs.clear();
@@ -142,8 +216,8 @@ impl GstEncoder {
     }
 
     /// One frame in, one frame out.
-    fn encode_once(&mut self, picture: &I420Picture) -> Result<EncodedPicture, EncodeError> {
-        let buffer = self.fill(picture)?;
+    fn encode_once(&mut self, from: From<'_>) -> Result<EncodedPicture, EncodeError> {
+        let buffer = self.buffer_of(from)?;
         let sample = self.line.exchange(buffer)?;
         self.is_fresh = false;
         let encoded = sample.buffer().ok_or_else(|| failed(self.row.element, "an empty frame"))?;
@@ -171,6 +245,70 @@ impl GstEncoder {
         }
         self.pool.split().freeze()
     }
+
+    /// Encodes a picture of the right size; the element is started anew if it has to be set up otherwise for it.
+    fn encode_from(&mut self, from: From<'_>, order: FrameOrder) -> Result<EncodedPicture, EncodeError> {
+        // Planes of ours can be made into whatever the element reads now.
+        let input = if matches!(from, From::Own(_)) { self.layout.input() } else { Input::Nv12 };
+        let imports = matches!((from, self.row.captured), (From::DmaBuf(_), Captured::DmaBufBy(..)));
+        let is_other = self.layout.input() != input || self.imports != imports;
+        if is_other {
+            self.layout = Layout::new(input, self.resolution)?;
+            self.others = if self.imports { 0 } else { self.others };
+            self.imports = imports;
+        }
+        // A trial begins with a key frame.
+        let begins = match (&self.handing, from.handed()) {
+            (Handing::New, Some(_)) => true,
+            (Handing::Proven(places), Some(picture)) => picture.places() != *places,
+            (Handing::New | Handing::OnTrial(_) | Handing::Proven(_), _) => false,
+        };
+        if begins {
+            let trial = Trial::new(self.row.codec).map_err(|reason| failed(self.row.element, reason))?;
+            self.handing = Handing::OnTrial(trial);
+        }
+        if is_other || begins && !self.is_fresh || order.wants_keyframe && self.overlooks_requests {
+            self.restart(self.wanted(order))?;
+        }
+        self.control(order)?;
+        if order.wants_keyframe {
+            let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            self.overlooks_requests |=
+                !self.element.static_pad("src").is_some_and(|pad| pad.send_event(event));
+        }
+        let mut encoded = self.encode_once(from)?;
+        if !encoded.is_keyframe && order.wants_keyframe {
+            tracing::debug!(encoder = self.row.element, "a request for a key frame was overlooked");
+            self.overlooks_requests = true;
+            self.restart(self.told)?;
+            encoded = self.encode_once(from)?;
+        }
+        self.judge(from, &encoded)?;
+        self.others = if imports { self.others } else { self.others.saturating_add(1) };
+        self.way = from.way();
+        Ok(encoded)
+    }
+
+    /// Looks at what came out while captured pictures are on trial.
+    ///
+    /// # Errors
+    /// If the picture was handed over and something is wrong with the frame.
+    fn judge(&mut self, from: From<'_>, encoded: &EncodedPicture) -> Result<(), EncodeError> {
+        let Handing::OnTrial(trial) = &mut self.handing else { return Ok(()) };
+        match (trial.judge(from.handed(), &encoded.data), from.handed()) {
+            (Ok(false), _) | (Ok(true), None) => Ok(()),
+            (Ok(true), Some(picture)) => {
+                tracing::debug!(encoder = self.row.element, way = ?from.way(), "captured pictures are taken");
+                self.handing = Handing::Proven(picture.places());
+                Ok(())
+            }
+            (Err(reason), Some(_)) => Err(failed(self.row.element, reason)),
+            (Err(reason), None) => {
+                self.refuse(&reason);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Encoder for GstEncoder {
@@ -190,23 +328,85 @@ impl Encoder for GstEncoder {
         if picture.resolution() != self.resolution {
             return Err(EncodeError::Size(picture.resolution()));
         }
-        if order.wants_keyframe && self.overlooks_requests {
-            self.restart(self.wanted(order))?;
+        self.encode_from(From::Own(picture), order)
+    }
+
+    fn takes_captured(&self) -> bool {
+        self.row.captured != Captured::Never
+    }
+
+    fn encode_captured(
+        &mut self,
+        picture: &CapturedPicture,
+        order: FrameOrder,
+    ) -> Result<EncodedPicture, EncodeError> {
+        if picture.resolution() != self.resolution {
+            return Err(EncodeError::Size(picture.resolution()));
         }
-        self.control(order)?;
-        if order.wants_keyframe {
-            let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
-            self.overlooks_requests |=
-                !self.element.static_pad("src").is_some_and(|pad| pad.send_event(event));
+        if !self.takes_captured() {
+            return self.encode(&converted(picture)?, order);
         }
-        let encoded = self.encode_once(picture)?;
-        if encoded.is_keyframe || !order.wants_keyframe {
-            return Ok(encoded);
+        let from = self.taking(picture);
+        match self.encode_from(from, order) {
+            Ok(encoded) => {
+                if self.readers.count() > MOST_HELD {
+                    self.refuse("it holds too many of them");
+                }
+                Ok(encoded)
+            }
+            Err(error) if from.handed().is_some() => {
+                self.refuse(&error.to_string());
+                self.imports = false;
+                self.restart(self.wanted(order))?;
+                self.encode_from(From::Copy(picture), order)
+            }
+            Err(error) => Err(error),
         }
-        tracing::debug!(encoder = self.row.element, "a request for a key frame was overlooked");
-        self.overlooks_requests = true;
-        self.restart(self.told)?;
-        self.encode_once(picture)
+    }
+
+    fn way(&self) -> Way {
+        self.way
+    }
+}
+
+/// How far captured pictures that are handed to the element were looked at.
+enum Handing {
+    /// None was handed over.
+    New,
+    /// The first ones are decoded and compared.
+    OnTrial(Trial),
+    /// They were right, as long as planes begin in these places: an element may have been set up for their strides.
+    Proven([Place; 2]),
+}
+
+/// Where a picture is taken from.
+#[derive(Clone, Copy)]
+enum From<'a> {
+    /// Planes of ours.
+    Own(&'a I420Picture),
+    /// The capture's memory, by copying it.
+    Copy(&'a CapturedPicture),
+    /// The same, where it lies.
+    InPlace(&'a CapturedPicture),
+    /// The same, as DMABUF.
+    DmaBuf(&'a CapturedPicture),
+}
+
+impl<'a> From<'a> {
+    /// The picture whose memory the element gets.
+    fn handed(self) -> Option<&'a CapturedPicture> {
+        match self {
+            Self::Own(_) | Self::Copy(_) => None,
+            Self::InPlace(picture) | Self::DmaBuf(picture) => Some(picture),
+        }
+    }
+
+    fn way(self) -> Way {
+        match self {
+            Self::Own(_) => Way::Converted,
+            Self::Copy(_) | Self::InPlace(_) => Way::Captured,
+            Self::DmaBuf(_) => Way::DmaBuf,
+        }
     }
 }
 
@@ -216,127 +416,5 @@ fn is_needed(codec: Codec, unit: &[u8]) -> bool {
         Codec::H265 => !(35..=40).contains(&h265::unit_type(unit)),
         Codec::H264 => ![6, 9, 12].contains(&annexb::unit_type(unit)),
         Codec::Vp8 | Codec::Vp9 | Codec::Av1 => true,
-    }
-}
-
-/// Makes the element and runs it.
-fn start(
-    row: &Row,
-    resolution: Resolution,
-    layout: &Layout,
-    told: u32,
-) -> Result<(gst::Element, Line), EncodeError> {
-    let element = make(row.element)?;
-    for (name, value) in row.properties {
-        let is_optional = name.starts_with('?');
-        let name = name.trim_start_matches('?');
-        match element.find_property(name) {
-            Some(property) => set(&element, &property, value)?,
-            None if is_optional => {}
-            None => return Err(failed(row.element, format!("it has no property {name}"))),
-        }
-    }
-    if let Some(property) = row.threads.and_then(|name| element.find_property(name)) {
-        let blocks = resolution.width.div_ceil(16) * resolution.height.div_ceil(16);
-        let threads = if blocks < THREADED_BLOCKS { 1 } else { speed::threads(resolution, row.cost) };
-        set(&element, &property, &threads.to_string())?;
-    }
-    tell(&element, row, told, None)?;
-    let mut output = row.caps.to_owned();
-    if row.needs_level {
-        output += level(resolution);
-    }
-    let output: gst::Caps = output.parse().map_err(|error: glib::BoolError| failed(row.element, error))?;
-    let mut elements = vec![element.clone()];
-    if let Some(parser) = row.parser {
-        let parser = make(parser)?;
-        // In front of every key frame.
-        parser.set_property("config-interval", -1i32);
-        // The element itself has to be asked for its level and profile, the parser would only look at them.
-        let filter = make("capsfilter")?;
-        filter.set_property("caps", &output);
-        elements.extend([filter, parser]);
-    }
-    let patience = if row.is_hardware { HARDWARE_PATIENCE } else { SOFTWARE_PATIENCE };
-    let line = Line::start(&layout.caps()?, &elements, &output, patience)?;
-    Ok((element, line))
-}
-
-/// Sets a property from text.
-fn set(element: &gst::Element, property: &glib::ParamSpec, value: &str) -> Result<(), EncodeError> {
-    let value = glib::Value::deserialize(value, property.value_type())
-        .map_err(|_| failed(element.name(), format!("it has no {} {value}", property.name())))?;
-    element.set_property_from_value(property.name(), &value);
-    Ok(())
-}
-
-/// Tells a quantiser or rate; `before` is what the running element was told last.
-fn tell(element: &gst::Element, row: &Row, wanted: u32, before: Option<u32>) -> Result<(), EncodeError> {
-    let find = |name: &str| {
-        element.find_property(name).ok_or_else(|| failed(row.element, format!("it has no property {name}")))
-    };
-    match row.control {
-        Control::Quantiser { properties, scale } => {
-            let value = scale.of_h264(wanted.min(51) as u8).to_string();
-            let is_finer = before.is_some_and(|before| wanted < before);
-            let mut properties: Vec<_> = properties.iter().collect();
-            if is_finer {
-                properties.reverse();
-            }
-            for name in properties {
-                set(element, &find(name)?, &value)?;
-            }
-        }
-        Control::MarkedQuantiser { property, nudge } => {
-            let property = find(property)?;
-            changeable::mark(&property);
-            set(element, &property, &wanted.min(50).to_string())?;
-            if before.is_some() {
-                set(element, &find(nudge.0)?, &nudge.1.to_string())?;
-            }
-        }
-        Control::Restart { property, scale } => {
-            let value = scale.of_h264(wanted.min(51) as u8);
-            set(element, &find(property)?, &value.to_string())?;
-        }
-        Control::V4l2Rate => {
-            let controls =
-                format!("controls,repeat_sequence_header=1,video_bitrate={wanted},video_gop_size=65535");
-            set(element, &find("extra-controls")?, &controls)?;
-        }
-    }
-    Ok(())
-}
-
-/// Bits a second that give about this quantiser while a desktop scrolls: a tenth of a bit a pixel at 26, twice as much
-/// 6 below; not more than the line carries.
-fn rate(resolution: Resolution, quantiser: u8, line: Option<u32>) -> u32 {
-    let pixels = f64::from(resolution.width) * f64::from(resolution.height);
-    let wanted = pixels * 3.0 * 2f64.powf((26.0 - f64::from(quantiser)) / 6.0);
-    (wanted.clamp(200_000.0, 50_000_000.0) as u32).min(line.unwrap_or(u32::MAX)).max(50_000)
-}
-
-/// The level of H.264 that a size needs at 30 frames a second (H.264, table A-1).
-fn level(resolution: Resolution) -> &'static str {
-    let blocks = resolution.width.div_ceil(16) * resolution.height.div_ceil(16);
-    if blocks <= 3_600 {
-        ",level=(string)3.1"
-    } else if blocks <= 8_192 {
-        ",level=(string)4"
-    } else {
-        ",level=(string)5.1"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_follows_quantiser_and_line() {
-        let size = Resolution::new(1920, 1080);
-        assert_eq!(rate(size, 20, None), 2 * rate(size, 26, None));
-        assert_eq!(rate(size, 26, Some(1_000_000)), 1_000_000);
-        assert_eq!(rate(Resolution::new(64, 48), 51, None), 200_000);
     }
 }

@@ -5,6 +5,7 @@ use gstreamer_video as gst_video;
 
 use super::line::failed;
 use super::table::Input;
+use crate::media::captured::CapturedPicture;
 use crate::media::encode::EncodeError;
 use crate::media::picture::I420Picture;
 use crate::video::format::Resolution;
@@ -45,9 +46,13 @@ impl Layout {
         self.info.to_caps().map_err(|error| failed("video info", error))
     }
 
-    /// Copies a picture of the same size into a buffer.
-    pub fn write(&self, picture: &I420Picture, buffer: &mut [u8]) {
-        let width = picture.resolution().width as usize;
+    /// Which planes there are.
+    pub fn input(&self) -> Input {
+        self.input
+    }
+
+    /// The planes of a buffer, and their strides.
+    fn planes<'a>(&self, buffer: &'a mut [u8]) -> [(&'a mut [u8], usize); 3] {
         let (offsets, strides) = (self.info.offset(), self.info.stride());
         let mut planes: [&mut [u8]; 3] = Default::default();
         // The planes lie one behind the other.
@@ -56,17 +61,34 @@ impl Layout {
             let (front, plane) = rest.split_at_mut(offsets[n].min(rest.len()));
             (rest, planes[n]) = (front, plane);
         }
-        let [y, u, v] = planes;
         let stride = |plane: usize| strides.get(plane).map_or(0, |stride| stride.unsigned_abs() as usize);
-        copy(picture.y(), width, y, stride(0));
+        let mut number = 0..;
+        planes.map(|plane| (plane, stride(number.next().unwrap_or(0))))
+    }
+
+    /// Copies a captured picture of the same size into a buffer of NV12.
+    pub fn write_captured(&self, picture: &CapturedPicture, buffer: &mut [u8]) {
+        for (rows, (to, stride)) in picture.rows().into_iter().zip(self.planes(buffer)) {
+            for (from, to) in rows.zip(to.chunks_mut(stride.max(1))) {
+                let length = from.len().min(to.len());
+                to[..length].copy_from_slice(&from[..length]);
+            }
+        }
+    }
+
+    /// Copies a picture of the same size into a buffer.
+    pub fn write(&self, picture: &I420Picture, buffer: &mut [u8]) {
+        let width = picture.resolution().width as usize;
+        let [(y, y_stride), (u, u_stride), (v, v_stride)] = self.planes(buffer);
+        copy(picture.y(), width, y, y_stride);
         match self.input {
             Input::I420 => {
-                copy(picture.u(), width / 2, u, stride(1));
-                copy(picture.v(), width / 2, v, stride(2));
+                copy(picture.u(), width / 2, u, u_stride);
+                copy(picture.v(), width / 2, v, v_stride);
             }
             Input::Nv12 => {
                 let rows = picture.u().chunks_exact(width / 2).zip(picture.v().chunks_exact(width / 2));
-                for ((cb, cr), row) in rows.zip(u.chunks_mut(stride(1).max(1))) {
+                for ((cb, cr), row) in rows.zip(u.chunks_mut(u_stride.max(1))) {
                     for ((pair, cb), cr) in row.as_chunks_mut::<2>().0.iter_mut().zip(cb).zip(cr) {
                         *pair = [*cb, *cr];
                     }

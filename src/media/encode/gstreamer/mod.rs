@@ -3,12 +3,15 @@
 
 mod changeable;
 mod decoder;
+mod element;
 mod encoder;
+mod handing;
 mod layout;
 mod line;
 mod table;
+mod trial;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use gstreamer as gst;
 
@@ -40,7 +43,12 @@ fn has_element(name: &str) -> bool {
 
 /// Every row, there or not.
 pub(super) fn candidates() -> impl Iterator<Item = GstCandidate> {
-    table::TABLE.iter().map(|row| GstCandidate { row, is_there: has_element(row.element) })
+    table::TABLE.iter().map(GstCandidate::new)
+}
+
+/// Rows that take DMABUFs without hardware.
+pub(super) fn proving() -> impl Iterator<Item = GstCandidate> {
+    table::PROVING.iter().map(GstCandidate::new)
 }
 
 /// The name of every row; does not start GStreamer.
@@ -52,6 +60,16 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) struct GstCandidate {
     row: &'static Row,
     is_there: bool,
+    refusal: Refusal,
+}
+
+/// Set when captured pictures are not handed to a row's element any more, for the life of the process.
+type Refusal = Arc<OnceLock<()>>;
+
+impl GstCandidate {
+    fn new(row: &'static Row) -> Self {
+        Self { row, is_there: has_element(row.element), refusal: Refusal::default() }
+    }
 }
 
 impl Candidate for GstCandidate {
@@ -80,6 +98,6 @@ impl Candidate for GstCandidate {
     }
 
     fn open(&self, resolution: Resolution) -> Result<Box<dyn Encoder>, EncodeError> {
-        Ok(Box::new(GstEncoder::open(self.row, resolution)?))
+        Ok(Box::new(GstEncoder::open(self.row, resolution, self.refusal.clone())?))
     }
 }

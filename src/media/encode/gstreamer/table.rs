@@ -42,6 +42,22 @@ pub enum Control {
     V4l2Rate,
 }
 
+/// How an element takes NV12 as it was captured. What is handed to it has to prove itself in use, see `trial`; it is copied
+/// as soon as that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Captured {
+    /// Not at all: it reads planes Y, U and V only.
+    Never,
+    /// Where it lies, by a pointer: it honours the strides and offsets of GstVideoMeta.
+    InPlace,
+    /// Copied: what it makes of other strides was never seen.
+    Copied,
+    /// As DMABUF, which it takes beside other memory; copied where the source has none. No hardware that does was at hand.
+    DmaBuf,
+    /// The same, by a property; it takes nothing else then.
+    DmaBufBy(&'static str, &'static str),
+}
+
 /// Quantiser scales, matched so that luma SSIM on a desktop with moving windows is about equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
@@ -84,6 +100,8 @@ pub struct Row {
     pub codec: Codec,
     /// What it reads.
     pub input: Input,
+    /// How it takes what was captured as NV12.
+    pub captured: Captured,
     /// CPU for a frame at equal luma SSIM, in percent of openh264's; for hardware a guess, so that it comes first.
     pub cost: u32,
     /// Whether it runs outside of the CPU.
@@ -120,6 +138,7 @@ const HARDWARE: Row = Row {
     element: "",
     codec: Codec::H264,
     input: Input::Nv12,
+    captured: Captured::Copied,
     cost: 10,
     is_hardware: true,
     is_unproven: true,
@@ -134,6 +153,7 @@ const HARDWARE: Row = Row {
 
 const SOFTWARE: Row = Row {
     input: Input::I420,
+    captured: Captured::Never,
     cost: 100,
     is_hardware: false,
     is_unproven: false,
@@ -142,11 +162,47 @@ const SOFTWARE: Row = Row {
     ..HARDWARE
 };
 
+/// CAVLC: Constrained Baseline. The preset leaves the deblocking filter out, which saves a tenth of the CPU and costs
+/// bytes; dead zones of two thirds of x264's give a part of them back (bench, session at equal SSIM: 0.47 of the
+/// reference's bytes with the filter, 0.67 without, 0.63 so).
+const X264: Row = Row {
+    element: "x264enc",
+    captured: Captured::InPlace,
+    cost: 100,
+    control: Control::MarkedQuantiser { property: "quantizer", nudge: ("vbv-buf-capacity", 0) },
+    properties: &[
+        ("speed-preset", "ultrafast"),
+        ("tune", "zerolatency"),
+        ("pass", "qual"),
+        ("vbv-buf-capacity", "0"),
+        ("key-int-max", "1073741824"),
+        ("bframes", "0"),
+        ("sliced-threads", "true"),
+        ("byte-stream", "true"),
+        ("aud", "false"),
+        // Quantisers are ours alone: none of its own from one block or frame to the other.
+        (
+            "option-string",
+            "scenecut=0:qcomp=1.0:aq-mode=0:ipratio=1.0:qpmin=0:qpmax=51:deadzone-inter=14:deadzone-intra=8",
+        ),
+    ],
+    caps: H264,
+    ..SOFTWARE
+};
+
+/// `x264enc` as elements that take DMABUFs: it maps them, so that the hand-over can be proven without hardware. The property
+/// of the second means nothing for it.
+pub static PROVING: [Row; 2] = [
+    Row { captured: Captured::DmaBuf, ..X264 },
+    Row { captured: Captured::DmaBufBy("insert-vui", "true"), ..X264 },
+];
+
 /// All rows; of one codec and cost the better ones first.
 pub static TABLE: &[Row] = &[
     // Raspberry Pi up to 4, i.MX8MP: the level must be asked for, and the parameter sets to be repeated.
     Row {
         element: "v4l2h264enc",
+        captured: Captured::DmaBufBy("output-io-mode", "dmabuf-import"),
         most_blocks: FULL_HD,
         control: Control::V4l2Rate,
         caps: H264_HIGH,
@@ -157,6 +213,7 @@ pub static TABLE: &[Row] = &[
     // Rockchip, vendor kernel.
     Row {
         element: "mpph264enc",
+        captured: Captured::DmaBuf,
         control: Control::Quantiser { properties: &["qp-max", "qp-init", "qp-min"], scale: Scale::H26x },
         properties: &[
             ("rc-mode", "fixqp"),
@@ -172,6 +229,7 @@ pub static TABLE: &[Row] = &[
     // Intel and AMD. The longest GOP that the elements take is 1024.
     Row {
         element: "vah264enc",
+        captured: Captured::DmaBuf,
         control: Control::Quantiser { properties: &["qpi", "qpp"], scale: Scale::H26x },
         properties: VA,
         caps: H264_HIGH,
@@ -180,6 +238,7 @@ pub static TABLE: &[Row] = &[
     },
     Row {
         element: "vah264lpenc",
+        captured: Captured::DmaBuf,
         control: Control::Quantiser { properties: &["qpi", "qpp"], scale: Scale::H26x },
         properties: VA,
         caps: H264_HIGH,
@@ -215,34 +274,10 @@ pub static TABLE: &[Row] = &[
         parser: Some("h264parse"),
         ..HARDWARE
     },
-    // CAVLC: Constrained Baseline. The preset leaves the deblocking filter out, which saves a tenth of the CPU and costs
-    // bytes; dead zones of two thirds of x264's give a part of them back (bench, session at equal SSIM: 0.47 of the
-    // reference's bytes with the filter, 0.67 without, 0.63 so).
-    Row {
-        element: "x264enc",
-        cost: 100,
-        control: Control::MarkedQuantiser { property: "quantizer", nudge: ("vbv-buf-capacity", 0) },
-        properties: &[
-            ("speed-preset", "ultrafast"),
-            ("tune", "zerolatency"),
-            ("pass", "qual"),
-            ("vbv-buf-capacity", "0"),
-            ("key-int-max", "1073741824"),
-            ("bframes", "0"),
-            ("sliced-threads", "true"),
-            ("byte-stream", "true"),
-            ("aud", "false"),
-            // Quantisers are ours alone: none of its own from one block or frame to the other.
-            (
-                "option-string",
-                "scenecut=0:qcomp=1.0:aq-mode=0:ipratio=1.0:qpmin=0:qpmax=51:deadzone-inter=14:deadzone-intra=8",
-            ),
-        ],
-        caps: H264,
-        ..SOFTWARE
-    },
+    X264,
     Row {
         element: "v4l2h265enc",
+        captured: Captured::DmaBufBy("output-io-mode", "dmabuf-import"),
         codec: Codec::H265,
         most_blocks: FULL_HD,
         caps: H265,
@@ -251,6 +286,7 @@ pub static TABLE: &[Row] = &[
     },
     Row {
         element: "mpph265enc",
+        captured: Captured::DmaBuf,
         codec: Codec::H265,
         control: Control::Quantiser { properties: &["qp-max", "qp-init", "qp-min"], scale: Scale::H26x },
         properties: &[
@@ -266,6 +302,7 @@ pub static TABLE: &[Row] = &[
     },
     Row {
         element: "vah265enc",
+        captured: Captured::DmaBuf,
         codec: Codec::H265,
         control: Control::Quantiser { properties: &["qpi", "qpp"], scale: Scale::H26x },
         properties: VA,

@@ -2,13 +2,13 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
 use v4l::v4l_sys::{
-    V4L2_BUF_CAP_SUPPORTS_MMAP_CACHE_HINTS, V4L2_BUF_FLAG_ERROR, V4L2_BUF_FLAG_TIMESTAMP_MASK,
-    V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, V4L2_MEMORY_FLAG_NON_COHERENT, v4l2_buffer,
-    v4l2_memory_V4L2_MEMORY_MMAP, v4l2_plane, v4l2_requestbuffers,
+    V4L2_BUF_CAP_SUPPORTS_MMAP_CACHE_HINTS, V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS, V4L2_BUF_FLAG_ERROR,
+    V4L2_BUF_FLAG_TIMESTAMP_MASK, V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, V4L2_MEMORY_FLAG_NON_COHERENT,
+    v4l2_buffer, v4l2_exportbuffer, v4l2_memory_V4L2_MEMORY_MMAP, v4l2_plane, v4l2_requestbuffers,
 };
 use v4l::v4l2::vidioc;
 
@@ -36,6 +36,8 @@ pub struct Mapping {
 
 // SAFETY: the mapping is plain memory, owned by this value alone and not tied to a thread.
 unsafe impl Send for Mapping {}
+// SAFETY: several threads only ever read it.
+unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// The bytes. Only to be read while the buffer is not queued: then the driver does not write to it.
@@ -52,16 +54,27 @@ impl Drop for Mapping {
     }
 }
 
-/// Asks for `count` buffers and returns how many there are. Where the driver offers it they are cached: reading memory
+/// The buffers that a driver gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Given {
+    /// How many.
+    pub count: u32,
+    /// Whether they may outlive the stream: freed, each is gone when nobody maps or imports it any more. Kernels before
+    /// 4.20 refuse to free them until then.
+    pub can_be_kept: bool,
+}
+
+/// Asks for `count` buffers and returns what there is. Where the driver offers it they are cached: reading memory
 /// that is not costs many times as much on ARM boards. The driver keeps the caches right when buffers change hands.
 ///
 /// # Errors
 /// What VIDIOC_REQBUFS says; EBUSY if someone else streams.
-pub fn request_buffers(fd: RawFd, api: Api, count: u32) -> io::Result<u32> {
+pub fn request_buffers(fd: RawFd, api: Api, count: u32) -> io::Result<Given> {
     let none = request(fd, api, 0, 0)?;
     let is_cacheable = none.capabilities & V4L2_BUF_CAP_SUPPORTS_MMAP_CACHE_HINTS != 0;
     let flags = if is_cacheable { V4L2_MEMORY_FLAG_NON_COHERENT as u8 } else { 0 };
-    request(fd, api, count, flags).map(|given| given.count)
+    let can_be_kept = none.capabilities & V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS != 0;
+    request(fd, api, count, flags).map(|given| Given { count: given.count, can_be_kept })
 }
 
 /// Frees all buffers.
@@ -124,6 +137,19 @@ fn map(fd: RawFd, offset: u32, length: usize) -> io::Result<Mapping> {
         return Err(io::Error::last_os_error());
     }
     Ok(Mapping { start, length })
+}
+
+/// A memory plane of a buffer as a DMABUF, which other drivers and programs can read.
+///
+/// # Errors
+/// What VIDIOC_EXPBUF says: ENOTTY or EINVAL where the driver has none.
+pub fn export(fd: RawFd, api: Api, index: u32, plane: u32) -> io::Result<OwnedFd> {
+    // Drivers that import it ask for both ways, although they only read.
+    let flags = (libc::O_CLOEXEC | libc::O_RDWR) as u32;
+    let mut buffer = v4l2_exportbuffer { type_: api.buffer_type(), index, plane, flags, ..zeroed() };
+    call(fd, vidioc::VIDIOC_EXPBUF, &mut buffer)?;
+    // SAFETY: the kernel just made this descriptor for us; nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(buffer.fd) })
 }
 
 /// Gives a buffer to the driver.
