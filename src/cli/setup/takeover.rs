@@ -130,12 +130,14 @@ impl System {
         let file = self.database.to_string_lossy();
         let args =
             ["-readonly", "-batch", "-init", "/dev/null", "-cmd", ".timeout 5000", &file, one_kvm::QUERY];
-        let output = Self::run(&self.sqlite3, &args).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => format!(
+        let output = Self::run(&self.sqlite3, &args).map_err(|error| {
+            if error.kind() != ErrorKind::NotFound {
+                return format!("sqlite3: {error}");
+            }
+            format!(
                 "One-KVM's server and ID are in {file}, which the program sqlite3 reads: `apt install sqlite3`, then \
                  `kvmdesk setup` again"
-            ),
-            _ => format!("sqlite3: {error}"),
+            )
         })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
