@@ -1,6 +1,8 @@
 //! The boards in `hw/`: each folder is complete, each profile holds with every configuration that ships, and machines are
 //! recognised.
 
+mod boot;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -42,7 +42,7 @@ fn device(our_nat: i32, forced: Forced) -> (Client, Instant) {
     let now = Instant::now();
     let server = Endpoint::parse("192.0.2.1", 21116).unwrap();
     let mut settings =
-        ClientSettings::new(server, "234567891".parse().unwrap(), DeviceUuid([1; 16]), [2; 32]);
+        ClientSettings::new(server, "234567891".parse().unwrap(), DeviceUuid::Hex([1; 16]), [2; 32]);
     settings.introduction.is_relay_forced = forced == Forced::Ourselves;
     let mut client = Client::new(settings, now, Seed::from_bytes([3; 32]));
     client.handle_input(Input::ServerAt(SERVER.parse().unwrap()), now);

@@ -120,7 +120,7 @@ impl Device {
     fn start(server: SocketAddr, change: impl FnOnce(&mut ClientSettings)) -> Self {
         let server = Endpoint::parse(&server.to_string(), 21116).unwrap();
         let id = "234567891".parse().unwrap();
-        let mut client = ClientSettings::new(server.clone(), id, DeviceUuid([1; 16]), [2; 32]);
+        let mut client = ClientSettings::new(server.clone(), id, DeviceUuid::Hex([1; 16]), [2; 32]);
         change(&mut client);
         let settings = RegistrationSettings { client, half_open: HalfOpen::default() };
         let (arrivals_in, arrivals) = mpsc::channel(4);

@@ -14,6 +14,7 @@ use crate::support::procs::Proc;
 use crate::support::terminal::terminal;
 
 mod seed;
+mod takeover;
 
 /// A key as hbbs makes it.
 const KEY: &str = "OeVuKk5nlHiXp+APNn0Y3pC1Iwpwn44JGqrQCsWqmBw=";

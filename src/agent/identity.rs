@@ -42,11 +42,24 @@ struct Stored {
     version: u32,
     id: String,
     uuid: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_uuid_raw: bool,
     key_seed: String,
     salt: String,
     board_serial: Option<String>,
     #[serde(default)]
     registered_with: Option<String>,
+}
+
+/// Who another program on this board is at the ID server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// What users dial.
+    pub id: PeerId,
+    /// What the server knows the ID by.
+    pub uuid: DeviceUuid,
+    /// Seed of its Ed25519 key.
+    pub key_seed: Secret<[u8; 32]>,
 }
 
 /// How [`load_or_create`] came to its identity.
@@ -67,7 +80,7 @@ impl Identity {
         uuid.copy_from_slice(&seed.next_bytes()[..16]);
         Self {
             id: PeerId::from_random(seed.next_u64()),
-            uuid: DeviceUuid(uuid),
+            uuid: DeviceUuid::Hex(uuid),
             key_seed: Secret::new(seed.next_bytes()),
             salt: seed.next_text(SALT_LEN),
             board_serial,
@@ -84,7 +97,8 @@ impl Identity {
         let stored = Stored {
             version: 1,
             id: self.id.as_str().to_owned(),
-            uuid: hex::encode(&self.uuid.0),
+            uuid: hex::encode(self.uuid.bytes()),
+            is_uuid_raw: matches!(self.uuid, DeviceUuid::Raw(_)),
             key_seed: hex::encode(self.key_seed.reveal()),
             salt: self.salt.clone(),
             board_serial: self.board_serial.clone(),
@@ -105,9 +119,11 @@ impl Identity {
         }
         Ok(Self {
             id: stored.id.parse().map_err(|e| damaged(format!("{e}")))?,
-            uuid: DeviceUuid(
-                hex::decode(&stored.uuid).ok_or_else(|| damaged("the uuid does not fit".into()))?,
-            ),
+            uuid: match (stored.is_uuid_raw, hex::decode(&stored.uuid)) {
+                (true, Some(bytes)) => DeviceUuid::Raw(bytes),
+                (false, Some(bytes)) => DeviceUuid::Hex(bytes),
+                (_, None) => return Err(damaged("the uuid does not fit".into())),
+            },
             key_seed: Secret::new(
                 hex::decode(&stored.key_seed).ok_or_else(|| damaged("the key does not fit".into()))?,
             ),
@@ -209,6 +225,43 @@ fn forget_password(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Becomes what another program on this board was; the salt stays, so that the password stays.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be stored.
+pub fn become_that(
+    store: &Store,
+    who: &Newcomer,
+    serial: Option<String>,
+    seed: &mut Seed,
+) -> Result<Identity, StoreError> {
+    let (old, _) = load_or_create(store, serial, seed)?;
+    let Newcomer { id, uuid, key_seed } = who.clone();
+    let fresh = Identity { id, uuid, key_seed, registered_with: None, ..old };
+    save(store, &fresh)?;
+    Ok(fresh)
+}
+
+/// The identity's text as it is stored, secrets and all, to be put back later.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be read.
+pub fn stored(store: &Store) -> Result<Option<String>, StoreError> {
+    store.read(&path(store))
+}
+
+/// Puts an identity's text back, or the state of having none.
+///
+/// # Errors
+/// [`StoreError`] if it is none, or cannot be stored.
+pub fn put_back(store: &Store, text: Option<&str>) -> Result<(), StoreError> {
+    let path = path(store);
+    match text {
+        Some(text) => save(store, &Identity::from_json(&path, text)?),
+        None => store.remove(&path).map(|_| ()),
+    }
+}
+
 /// Writes the identity, secrets and all, to a file (0600).
 ///
 /// # Errors
@@ -301,6 +354,28 @@ mod tests {
         assert_eq!((moved.id.as_str(), is_password_gone), (first.id.as_str(), true));
         let (kept, birth) = load_or_create(&other, Some("200".into()), &mut seed).unwrap();
         assert_eq!((kept.id, birth), (first.id, Birth::Kept));
+    }
+
+    #[test]
+    fn another_program_s_identity_is_kept_byte_by_byte_and_can_be_given_back() {
+        let (_dir, store, mut seed) = store();
+        assert_eq!(stored(&store).unwrap(), None);
+        let (first, _) = load_or_create(&store, Some("100".into()), &mut seed).unwrap();
+        let before = stored(&store).unwrap().unwrap();
+        assert!(!before.contains("is_uuid_raw"), "older versions read it: {before}");
+        let who = Newcomer {
+            id: "234567891".parse().unwrap(),
+            uuid: DeviceUuid::Raw([7; 16]),
+            key_seed: Secret::new([9; 32]),
+        };
+        become_that(&store, &who, Some("100".into()), &mut seed).unwrap();
+        let (kept, birth) = load_or_create(&store, Some("100".into()), &mut seed).unwrap();
+        assert_eq!((kept.id, kept.uuid, birth), (who.id, who.uuid, Birth::Kept));
+        assert_eq!((kept.key_seed, kept.salt), (who.key_seed, first.salt));
+        put_back(&store, Some(&before)).unwrap();
+        assert_eq!(stored(&store).unwrap().unwrap(), before);
+        put_back(&store, None).unwrap();
+        assert_eq!(stored(&store).unwrap(), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod logbook;
 mod measured;
 pub mod metrics;
 pub mod metrics_task;
+pub mod one_kvm;
 pub mod own_call;
 pub mod password;
 mod registration;

@@ -130,16 +130,18 @@ pub enum Command {
                         tells ID and key fingerprint; a card's flash may keep a copy of the password all the same, so take \
                         another one for each board or change it later. A file that is wrong, or cannot be erased, changes \
                         nothing: the board starts without it, and kvmdesk-error.txt, `kvmdesk doctor` and `journalctl -u \
-                        kvmdesk-seed` say why.\n\nExamples:\n  sudo kvmdesk setup\n  \
+                        kvmdesk-seed` say why.\n\nA program that has the devices is stopped only if that is agreed to or \
+                        --take-over is given.\n\nExamples:\n  sudo kvmdesk setup\n  \
                         sudo kvmdesk setup --non-interactive --server rustdesk.example.org --key OeVu…qmBw= \\\n    \
-                        --password-file /run/secrets/kvmdesk --name office --target-os windows --layout de"
+                        --password-file /run/secrets/kvmdesk --name office --target-os windows --layout de\n  \
+                        sudo kvmdesk setup --non-interactive --take-over --boot gadget"
 )]
 pub struct Setup {
     /// Ask nothing: take what is given here
     #[arg(long)]
     pub non_interactive: bool,
     /// Take over this seed file, and erase it; asks nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "key", "relay", "server_config", "password_file", "name", "target_os", "layout"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "key", "relay", "server_config", "password_file", "name", "target_os", "layout", "boot", "take_over"])]
     pub seed: Option<PathBuf>,
     /// The ID server; key and relay of another server are forgotten
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -165,6 +167,16 @@ pub struct Setup {
     /// The keyboard layout set on the computer, for instance us, gb or de
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<String>,
+    /// Write the board's boot lines for this, for instance gadget or tc358743; may be given again
+    #[arg(long, value_name = "PART")]
+    pub boot: Vec<String>,
+    /// Stop the services that have the devices, and become what One-KVM was: its server, its ID
+    #[arg(long, requires = "non_interactive")]
+    pub take_over: bool,
+    /// Put back what was taken over: the other program, ID and configuration; kvmdesk stops
+    #[arg(long, conflicts_with_all = ["server", "key", "relay", "server_config", "password_file", "name", "target_os",
+        "layout", "boot", "take_over", "seed"])]
+    pub undo: bool,
 }
 
 /// Values of `--target-os`.

@@ -19,6 +19,7 @@ use crate::config::settings::{DEFAULT_STATE_DIR, Settings};
 use crate::hid::configfs::KernelPaths;
 
 use super::args::{Doctor, Place};
+use super::holders::{self, Holders, Wanted};
 use super::probe::text::wrapped;
 use super::{Failure, IO, NO_PERMISSION, UNAVAILABLE, place, probe, sessions, status};
 
@@ -32,13 +33,13 @@ pub(super) struct Roots {
     pub(super) kernel: KernelPaths,
     /// `/proc`
     pub(super) proc: PathBuf,
-    /// `/boot`
-    pub(super) boot: PathBuf,
+    /// `/`, below which the boot configuration is.
+    pub(super) root: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { kernel: KernelPaths::default(), proc: "/proc".into(), boot: "/boot".into() }
+        Self { kernel: KernelPaths::default(), proc: "/proc".into(), root: "/".into() }
     }
 }
 
@@ -137,11 +138,38 @@ pub(super) fn examine(place: &Place, roots: &Roots) -> Diagnosis {
     checks.push(picture::sound(settings, &report, daemon));
     if let Some(settings) = settings {
         checks.extend(hands::hands(settings, roots, daemon));
+        checks.extend(in_use(&holders::look(&Wanted::of(settings, roots), roots)));
         checks.extend(server::server(settings, daemon));
     }
     let told = running(&asked, &checks);
     checks.extend(told);
     Diagnosis::of(checks)
+}
+
+/// Who else has what kvmdesk needs.
+fn in_use(holders: &Holders) -> Option<Finding> {
+    let sentences: Vec<String> = holders.found.iter().map(holders::Holder::sentence).collect();
+    let units: Vec<&str> = holders.found.iter().filter_map(|holder| holder.unit.as_deref()).collect();
+    match (sentences.is_empty(), units.is_empty()) {
+        (true, _) if holders.is_partial => Some(Finding::ok(
+            "in use",
+            "by nobody else, as far as may be seen: the programs of other users only root sees",
+        )),
+        (true, _) => None,
+        (false, true) => Some(Finding::warn(
+            "in use",
+            sentences.join("; "),
+            "stop that program and what starts it: only one at a time can have these",
+        )),
+        (false, false) => Some(Finding::warn(
+            "in use",
+            sentences.join("; "),
+            format!(
+                "`kvmdesk setup` as root offers to stop it and remembers how it was; by hand: systemctl disable --now {}",
+                units.join(" ")
+            ),
+        )),
+    }
 }
 
 impl Diagnosis {

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod gadget;
 mod heap;
+mod holders;
 mod id;
 mod logging;
 mod manual;

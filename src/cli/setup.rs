@@ -2,13 +2,15 @@
 
 mod codes;
 mod dialogue;
+mod overlays;
 pub(super) mod seed;
+mod takeover;
 
 use std::fs;
 use std::fs::Permissions;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -22,6 +24,7 @@ use crate::config::settings::{self, DEFAULT_CONFIG, Settings};
 
 use super::args::{OsArg, Place, Setup};
 use super::{Failure, IO, USAGE, place, status};
+use takeover::{System, TakeOver};
 
 /// What is to be set, checked as far as it can be: nothing is written yet.
 struct Plan {
@@ -58,11 +61,18 @@ struct Outcome {
     backup: Option<PathBuf>,
     /// Whether kvmdesk runs.
     is_running: bool,
+    /// What was taken over of another program.
+    take_over: Option<takeover::Taken>,
+    /// What was changed in the boot configuration.
+    boot: Option<overlays::Boot>,
     /// What should be looked at.
     warnings: Vec<String>,
 }
 
 pub(super) fn run(place: &Place, args: &Setup) -> Result<(), Failure> {
+    if args.undo {
+        return takeover::undo(place, args.non_interactive);
+    }
     if let Some(file) = &args.seed {
         return print_json(&seed::take(place, file)?);
     }
@@ -72,13 +82,40 @@ pub(super) fn run(place: &Place, args: &Setup) -> Result<(), Failure> {
             let text = "this is no terminal to ask on: give flags and --non-interactive";
             return Err(Failure::new(USAGE, text));
         }
-        return dialogue::hold(place, changes(args)?, password);
+        return dialogue::hold(place, args, changes(args)?, password);
     }
-    let outcome = Plan::new(place, &changes(args)?, password)?.carry_out()?;
-    print_json(&outcome)
+    let mut changes = changes(args)?;
+    let system = System::default();
+    let mut taking = None;
+    if args.take_over {
+        let found = TakeOver::find(&Plan::new(place, &changes, None)?.settings, &system);
+        found.add_to(&mut changes);
+        taking = Some(found);
+    }
+    let plan = Plan::new(place, &changes, password)?;
+    let boot = overlays::by_names(&args.boot, &plan.settings.board.profile.boot, Path::new("/"))?;
+    print_json(&carry_out(plan, taking, boot, &system)?)
 }
 
-fn print_json(outcome: &Outcome) -> Result<(), Failure> {
+/// Does all that was decided.
+fn carry_out(
+    plan: Plan,
+    taking: Option<TakeOver>,
+    boot: Option<overlays::Work>,
+    system: &System,
+) -> Result<Outcome, Failure> {
+    let mut taken = taking.map(|taking| taking.carry_out(&plan, system)).transpose()?;
+    let mut outcome = plan.carry_out()?;
+    outcome.boot = boot.map(overlays::Work::write).transpose()?;
+    if let Some(taken) = &mut taken {
+        outcome.warnings.extend(taken.finish(system));
+        outcome.is_running |= taken.is_started;
+    }
+    outcome.take_over = taken;
+    Ok(outcome)
+}
+
+fn print_json(outcome: &impl Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(outcome).map_err(|e| Failure::new(IO, e.to_string()))?;
     println!("{json}");
     Ok(())
@@ -187,6 +224,8 @@ impl Plan {
             is_config_changed,
             backup,
             is_running,
+            take_over: None,
+            boot: None,
             warnings,
         })
     }
@@ -207,9 +246,7 @@ fn write(plan: &Plan) -> Result<Option<PathBuf>, StoreError> {
     }
     let backup = match &plan.before {
         Some(text) => {
-            let mut name = plan.path.file_name().unwrap_or_default().to_owned();
-            name.push(".bak");
-            let backup = plan.path.with_file_name(name);
+            let backup = backup_of(&plan.path);
             store::write_shared(&backup, &plan.path, text.as_bytes())?;
             Some(backup)
         }
@@ -217,6 +254,13 @@ fn write(plan: &Plan) -> Result<Option<PathBuf>, StoreError> {
     };
     store::write_shared(&plan.path, &plan.path, plan.after.as_bytes())?;
     Ok(backup)
+}
+
+/// Where the file from before is kept.
+fn backup_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".bak");
+    path.with_file_name(name)
 }
 
 /// The public key in hexadecimal, in groups of four: the apps show it so (src/common.rs of RustDesk).

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::boot::BootEntry;
 use super::edid;
 use super::file::{self, ConfigError, HidBackendName};
 use crate::media::capture::v4l2::V4l2Device;
@@ -40,6 +41,9 @@ pub struct BoardProfile {
     /// `[hid]`
     #[serde(default)]
     pub hid: HidEntry,
+    /// `[boot]`
+    #[serde(default)]
+    pub boot: BootEntry,
 }
 
 /// One `[[capture]]`: a capture device and how it is used.
@@ -85,6 +89,9 @@ impl BoardProfile {
             entry.device().map_err(|(key, message)| {
                 file::fault_at(path, text, &format!("capture[{n}]{key}"), message)
             })?;
+        }
+        if let Some((key, message)) = profile.boot.fault() {
+            return fault(&key, message);
         }
         if profile.hid.backends.contains(&HidBackendName::Ch9329) != profile.hid.device.is_some() {
             return fault(

@@ -2,6 +2,7 @@
 //! Reads files only. Every room below owns its `XxxSettings`; they are built here.
 
 pub mod board;
+pub mod boot;
 pub mod edid;
 pub mod edit;
 pub mod file;

@@ -60,16 +60,32 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// Sixteen random bytes that tie an ID to this device at the ID server, sent as 32 hexadecimal characters.
+/// Sixteen random bytes that tie an ID to this device at the ID server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DeviceUuid(pub [u8; 16]);
+pub enum DeviceUuid {
+    /// Sent as 32 lower-case hexadecimal characters: ours.
+    Hex([u8; 16]),
+    /// Sent as they are: One-KVM's.
+    Raw([u8; 16]),
+}
 
 impl DeviceUuid {
-    /// The bytes that go into `RegisterPk.uuid`: 32 lower-case hexadecimal characters.
+    /// The random bytes.
+    pub fn bytes(&self) -> &[u8; 16] {
+        match self {
+            Self::Hex(bytes) | Self::Raw(bytes) => bytes,
+        }
+    }
+
+    /// What goes into `RegisterPk.uuid`; the server compares it byte by byte.
     pub fn as_registered(&self) -> Vec<u8> {
         use fmt::Write as _;
+        let bytes = match self {
+            Self::Raw(bytes) => return bytes.to_vec(),
+            Self::Hex(bytes) => bytes,
+        };
         let mut text = String::with_capacity(32);
-        for byte in self.0 {
+        for byte in bytes {
             let _ = write!(text, "{byte:02x}");
         }
         text.into_bytes()
@@ -98,7 +114,8 @@ mod tests {
     }
 
     #[test]
-    fn uuids_travel_as_hex() {
-        assert_eq!(DeviceUuid([0xab; 16]).as_registered(), b"abababababababababababababababab");
+    fn uuids_travel_as_hex_unless_another_program_sent_them_raw() {
+        assert_eq!(DeviceUuid::Hex([0xab; 16]).as_registered(), b"abababababababababababababababab");
+        assert_eq!(DeviceUuid::Raw([0xab; 16]).as_registered(), [0xab; 16]);
     }
 }

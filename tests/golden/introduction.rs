@@ -30,7 +30,7 @@ fn answers(transcript: &Transcript) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let server = "10.77.0.1:21116".parse().unwrap();
     let endpoint = Endpoint::parse("10.77.0.1", RENDEZVOUS_PORT).unwrap();
     let id = transcript.value("id").unwrap().parse().unwrap();
-    let mut settings = ClientSettings::new(endpoint, id, DeviceUuid([1; 16]), [2; 32]);
+    let mut settings = ClientSettings::new(endpoint, id, DeviceUuid::Hex([1; 16]), [2; 32]);
     settings.introduction.licence_key = transcript.value("licence-key").unwrap_or_default().into();
     let begin = Instant::now();
     let mut client = Client::new(settings, begin, Seed::from_bytes([3; 32]));
@@ -142,7 +142,7 @@ fn the_registration() {
     let server = "10.77.0.1:21116".parse().unwrap();
     let endpoint = Endpoint::parse("10.77.0.1", RENDEZVOUS_PORT).unwrap();
     let id = transcript.value("id").unwrap().parse().unwrap();
-    let uuid = DeviceUuid(bytes("uuid").try_into().unwrap());
+    let uuid = DeviceUuid::Hex(bytes("uuid").try_into().unwrap());
     let settings = ClientSettings::new(endpoint, id, uuid, bytes("key").try_into().unwrap());
     let mut now = Instant::now();
     let mut client = Client::new(settings, now, Seed::from_bytes([3; 32]));

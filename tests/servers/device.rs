@@ -54,7 +54,8 @@ impl Device {
     pub fn start(lab: &Lab, change: impl FnOnce(&mut ClientSettings)) -> Self {
         let server = Endpoint::parse(HBBS, 21116).unwrap();
         let key = identity().public_key();
-        let mut client = ClientSettings::new(server.clone(), ID.parse().unwrap(), DeviceUuid([1; 16]), key);
+        let mut client =
+            ClientSettings::new(server.clone(), ID.parse().unwrap(), DeviceUuid::Hex([1; 16]), key);
         client.introduction.licence_key = lab.key();
         change(&mut client);
         let settings = RegistrationSettings { client, half_open: HalfOpen::default() };

@@ -117,7 +117,7 @@ fn t4_an_idle_device_registers_every_15_s() {
 fn t8_a_taken_id_is_replaced_and_a_confirmed_one_kept() {
     let lab = lab_or_skip!(false);
     let first = Device::online(&lab, |_| {});
-    let mut second = Device::start(&lab, |c| c.registrar.uuid = DeviceUuid([9; 16]));
+    let mut second = Device::start(&lab, |c| c.registrar.uuid = DeviceUuid::Hex([9; 16]));
     second.wait(|s| s.state == RegistrationState::Refused);
     assert_eq!(second.events.blocking_recv(), Some(RegistrationEvent::NewIdWanted));
     second.commands.blocking_send(RegistrationCommand::SetId("345678912".parse().unwrap())).unwrap();
@@ -126,7 +126,7 @@ fn t8_a_taken_id_is_replaced_and_a_confirmed_one_kept() {
     drop(first);
     // A clone that believes the ID to be its own: hbbs answers its RegisterPeer, the key is refused once it is sent.
     let mut clone = Device::start(&lab, |c| {
-        c.registrar.uuid = DeviceUuid([9; 16]);
+        c.registrar.uuid = DeviceUuid::Hex([9; 16]);
         c.registrar.is_confirmed_before = true;
     });
     clone.wait(|s| s.state == RegistrationState::Online);

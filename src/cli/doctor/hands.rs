@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::agent::status::Status as Snapshot;
+use crate::config::boot::{self, BootEntry, Edit};
 use crate::config::settings::Settings;
 use crate::config::settings::hid::HidChoice;
 use crate::hid::backend::gadget::{self, GadgetNodes};
@@ -22,7 +23,7 @@ pub(super) fn hands(settings: &Settings, roots: &Roots, daemon: Option<&Snapshot
     let told = daemon.map(|daemon| &daemon.target.hid);
     let is_connected = told.map(|told| told.is_connected && told.reports_written > 0);
     let mut findings = match &settings.hid {
-        HidChoice::Gadget { spec, .. } => of_gadget(spec, roots, is_connected == Some(true)),
+        HidChoice::Gadget { spec, .. } => of_gadget(settings, spec, roots, is_connected == Some(true)),
         HidChoice::Ch9329(chip) => vec![serial(&chip.device)],
         HidChoice::Uinput => vec![match uinput::probe(Path::new(uinput::NODE)) {
             Ok(()) => Finding::ok("hands", "this machine's own input can be written"),
@@ -72,7 +73,7 @@ fn serial(device: &Path) -> Finding {
     }
 }
 
-fn of_gadget(spec: &GadgetSpec, roots: &Roots, is_taken: bool) -> Vec<Finding> {
+fn of_gadget(settings: &Settings, spec: &GadgetSpec, roots: &Roots, is_taken: bool) -> Vec<Finding> {
     let kernel = &roots.kernel;
     let mut findings: Vec<Finding> = too_old(&roots.proc).into_iter().collect();
     let controllers = configfs::controllers(kernel);
@@ -91,8 +92,7 @@ fn of_gadget(spec: &GadgetSpec, roots: &Roots, is_taken: bool) -> Vec<Finding> {
         findings.push(Finding::fail(
             "usb port",
             "no USB port of this machine can be a device now (/sys/class/udc is empty)",
-            "set the port's mode in the boot configuration (Raspberry Pi: dtoverlay=dwc2,dr_mode=peripheral), or take a \
-             CH9329 and hid.backend = \"ch9329\"",
+            port_remedy(&settings.board.profile.boot, roots),
         ));
         return findings;
     }
@@ -108,7 +108,7 @@ fn of_gadget(spec: &GadgetSpec, roots: &Roots, is_taken: bool) -> Vec<Finding> {
             Some((udc, gadget)) if wanted.count() == 1 => Finding::fail(
                 "gadget",
                 format!("the port {udc} is held by the gadget {gadget}"),
-                "stop the program that built it (One-KVM, kvmd?), then `kvmdesk gadget up` as root",
+                "stop the program that built it (see \"in use\"), then `kvmdesk gadget up` as root",
             ),
             Some(_) | None => Finding::fail(
                 "gadget",
@@ -131,6 +131,34 @@ fn of_gadget(spec: &GadgetSpec, roots: &Roots, is_taken: bool) -> Vec<Finding> {
     findings.extend(voltage(kernel, is_taken));
     findings.push(nodes(spec, kernel, is_taken));
     findings
+}
+
+/// What makes a port a device, by what the boot configuration lacks.
+fn port_remedy(boot: &BootEntry, roots: &Roots) -> String {
+    let chip = "take a CH9329 and hid.backend = \"ch9329\"";
+    let Some(file) = boot.file(&roots.root) else {
+        return format!(
+            "set the port's mode in the boot configuration (Raspberry Pi: dtoverlay=dwc2,dr_mode=peripheral), or {chip}"
+        );
+    };
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    match boot.named(boot::GADGET).map(|part| part.put_into(&text)) {
+        Some(edit) if !edit.is_nothing() => format!(
+            "`kvmdesk setup` as root offers to change {}: {}; then restart the board. Or {chip}",
+            file.display(),
+            edit.changes().join(", ")
+        ),
+        Some(Edit { other, .. }) if !other.is_empty() => {
+            format!(
+                "{} has {} instead of what boot.md says; change it, or {chip}",
+                file.display(),
+                other.join(", ")
+            )
+        }
+        Some(_) | None => format!(
+            "restart the board if that was not done since its boot configuration was changed, or {chip}"
+        ),
+    }
 }
 
 fn too_old(proc: &Path) -> Option<Finding> {

@@ -48,15 +48,6 @@ pub(super) fn pictures(
         let notice = told.map(|told| told.notice.as_str());
         findings.push(signal(&subject, device, &choice.chosen.note, capture, notice));
         findings.push(edid(&subject, wanted, capture));
-        let others: Vec<_> = capture.in_use_by.iter().filter(|who| !who.starts_with("kvmdesk ")).collect();
-        if !others.is_empty() {
-            let names = others.iter().map(|who| who.as_str()).collect::<Vec<_>>().join(", ");
-            findings.push(Finding::warn(
-                &subject,
-                format!("{device} is open in {names} too"),
-                "stop that program if no picture comes: only one can capture at a time",
-            ));
-        }
     }
     findings
 }

@@ -34,7 +34,8 @@ fn text(path: impl AsRef<Path>) -> Option<String> {
 
 /// Seed files that were not taken over.
 pub(super) fn seeds(roots: &Roots) -> Vec<Finding> {
-    let left = seed::PLACES.iter().map(|place| roots.boot.join(place)).filter(|file| file.exists());
+    let left =
+        seed::PLACES.iter().map(|place| roots.root.join("boot").join(place)).filter(|file| file.exists());
     left.map(|file| {
         let why = text(file.with_file_name(seed::REFUSED)).unwrap_or_default();
         let why = why.lines().next().unwrap_or("kvmdesk-seed.service has not looked at it yet");

@@ -32,7 +32,7 @@ impl Machine {
             group_file: at("group"),
             run: at("run"),
         };
-        let machine = Self { roots: Roots { kernel, proc: at("proc"), boot: at("boot") }, dir };
+        let machine = Self { roots: Roots { kernel, proc: at("proc"), root: at("") }, dir };
         files.iter().for_each(|(name, text)| machine.write(name, text));
         machine
     }
@@ -112,6 +112,16 @@ fn each_fault_of_the_gadget_has_its_remedy() {
     let empty = Machine::new(&[("sys/class/usb_role/x.usb-role-switch/role", "host\n")]);
     says(&empty.hands(), Verdict::Fail, "x.usb-role-switch says host", "dr_mode");
     says(&empty.hands(), Verdict::Fail, "/sys/class/udc is empty", "ch9329");
+
+    let pi = configured("board = \"raspberrypi-cm4\"\n[video]\nsource = \"pattern\"\n");
+    let port = |config: &str| {
+        empty.write("boot/config.txt", config);
+        hands::hands(&pi, &empty.roots, None)
+    };
+    let lines = "boot/config.txt: dtoverlay=dwc2,dr_mode=peripheral, without otg_mode=1; then restart";
+    says(&port("otg_mode=1\n"), Verdict::Fail, "/sys/class/udc is empty", lines);
+    says(&port("dtoverlay=dwc2\n"), Verdict::Fail, "/sys/class/udc is empty", "has dtoverlay=dwc2 instead");
+    says(&port("dtoverlay=dwc2,dr_mode=peripheral\n"), Verdict::Fail, "/sys/class/udc is empty", "restart");
 
     let free = Machine::new(&[("sys/class/udc/a.usb/state", "not attached\n")]);
     says(&free.hands(), Verdict::Fail, "there is no gadget kvmdesk", "`kvmdesk gadget up`");
@@ -251,11 +261,9 @@ fn the_picture_is_judged_by_its_signal_and_its_edid() {
     (none.signal.state, none.signal.notice, none.signal.resolution) =
         ("no-signal", "No signal: is it on?", None);
     none.edid = crate::media::probe::Edid { state: "none", bytes: 0, monitor: None, data: vec![] };
-    none.in_use_by.push("ustreamer (9)".into());
     says(&look(none.clone(), None), Verdict::Warn, "No signal: is it on?", "switch the computer on");
     says(&look(none.clone(), None), Verdict::Fail, "sees no monitor", "video.edid");
-    says(&look(none.clone(), Some(&[1; 128])), Verdict::Warn, "is set when kvmdesk starts", "start kvmdesk");
-    says(&look(none, None), Verdict::Warn, "is open in ustreamer (9) too", "stop that program");
+    says(&look(none, Some(&[1; 128])), Verdict::Warn, "is set when kvmdesk starts", "start kvmdesk");
     let mut set = device();
     set.edid.data = [vec![1; 128], vec![2; 128]].concat();
     is_well(&look(set.clone(), Some(&[vec![1; 128], vec![3; 128]].concat())));
@@ -275,6 +283,24 @@ fn the_picture_is_judged_by_its_signal_and_its_edid() {
     says(&ask("active", ""), Verdict::Ok, "kvmdesk captures 1280x720 from /dev/video0", "");
     says(&ask("no-signal", "No signal"), Verdict::Warn, "/dev/video0: No signal", "switch the computer on");
     says(&ask("no-device", "No device"), Verdict::Fail, "is not there", "connect the grabber");
+}
+
+#[test]
+fn who_has_the_devices_is_told_with_the_unit_to_stop() {
+    let machine = Machine::with_gadget();
+    machine.write("sys/kernel/config/usb_gadget/kvmdesk/UDC", "\n");
+    machine.write("sys/kernel/config/usb_gadget/one-kvm/UDC", "fe980000.usb\n");
+    let settings = configured("[video]\nsource = \"pattern\"\n");
+    let look = || in_use(&holders::look(&Wanted::of(&settings, &machine.roots), &machine.roots));
+    let text = "one-kvm.service has the USB port fe980000.usb (gadget one-kvm)";
+    says(&[look().unwrap()], Verdict::Warn, text, "systemctl disable --now one-kvm.service");
+    machine.write("sys/kernel/config/usb_gadget/one-kvm/UDC", "\n");
+    machine.write("sys/kernel/config/usb_gadget/own/UDC", "fe980000.usb\n");
+    says(&[look().unwrap()], Verdict::Warn, "(gadget own)", "stop that program");
+    machine.write("sys/kernel/config/usb_gadget/own/UDC", "\n");
+    assert_eq!(look(), None);
+    let partial = Holders { is_partial: true, ..Holders::default() };
+    says(&[in_use(&partial).unwrap()], Verdict::Ok, "only root sees", "");
 }
 
 #[test]

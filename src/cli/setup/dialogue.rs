@@ -1,6 +1,7 @@
 //! The questions of `kvmdesk setup`, and what it shows before and after them.
 
 use std::io::{self, BufRead as _, Write as _};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -11,20 +12,26 @@ use crate::config::edit::Changes;
 use crate::config::server_string::ServerString;
 use crate::config::settings::Settings;
 
-use super::super::args::Place;
+use super::super::args::{Place, Setup};
 use super::super::doctor::{self, Roots};
 use super::super::{Failure, USAGE, password as passwords, status};
-use super::{Outcome, Plan, codes, take_exported};
+use super::takeover::{self, System, TakeOver};
+use super::{Outcome, Plan, carry_out, codes, overlays, take_exported};
 
 /// What the first look shows of what the doctor finds.
-const HARDWARE: [&str; 7] = ["board", "picture", "edid", "encoders", "sound", "hands", "usb port"];
+const HARDWARE: [&str; 8] = ["board", "picture", "edid", "encoders", "sound", "hands", "usb port", "in use"];
 /// How often, and how many times, the daemon is asked whether it is registered after its start.
 const REGISTRATION: (Duration, u32) = (Duration::from_millis(500), 40);
 /// The word for having no server.
 const NONE: &str = "none";
 
 /// Asks for everything that `changes` leaves open, sets it, and shows how to get in.
-pub(super) fn hold(place: &Place, mut changes: Changes, mut secret: Option<String>) -> Result<(), Failure> {
+pub(super) fn hold(
+    place: &Place,
+    args: &Setup,
+    mut changes: Changes,
+    mut secret: Option<String>,
+) -> Result<(), Failure> {
     let now = Plan::new(place, &changes, secret.clone())?.settings;
     // Who may not write there is told before any question.
     Store::open(&now.state_dir)?;
@@ -34,6 +41,13 @@ pub(super) fn hold(place: &Place, mut changes: Changes, mut secret: Option<Strin
     );
     print!("{}", doctor::to_lines(&doctor::examine(place, &Roots::default()), &HARDWARE));
     println!();
+    let root = Path::new("/");
+    let boot = match args.boot.as_slice() {
+        [] => overlays::ask(&now, root)?,
+        parts => overlays::by_names(parts, &now.board.profile.boot, root)?,
+    };
+    let system = System::default();
+    let taking = TakeOver::find(&now, &system).ask(place, &mut changes)?;
     ask_server(place, &mut changes, &now)?;
     let target = &now.target;
     if changes.name.is_none() {
@@ -52,9 +66,11 @@ pub(super) fn hold(place: &Place, mut changes: Changes, mut secret: Option<Strin
         secret = ask_password(&now)?;
     }
 
-    let outcome = Plan::new(place, &changes, secret)?.carry_out()?;
+    let outcome = carry_out(Plan::new(place, &changes, secret)?, taking, boot, &system)?;
     println!();
     tell_written(&outcome);
+    outcome.take_over.iter().for_each(takeover::Taken::tell);
+    outcome.boot.iter().for_each(overlays::tell);
     let is_up = start(&outcome)?;
     let settings = Plan::new(place, &Changes::default(), None)?.settings;
     if let (true, Some(server)) = (is_up, &settings.server) {
@@ -87,6 +103,15 @@ fn read(question: &str, proposal: &str) -> Result<String, Failure> {
     Ok(line.trim().to_owned())
 }
 
+/// A question that is answered with yes or no; Enter takes what is proposed.
+pub(super) fn agrees(question: &str, is_proposed: bool) -> Result<bool, Failure> {
+    let answer = read(question, if is_proposed { "y" } else { "n" })?;
+    Ok(match answer.as_str() {
+        "" => is_proposed,
+        answer => matches!(answer, "y" | "Y" | "yes"),
+    })
+}
+
 /// Asks until the answer can be used.
 fn ask(
     place: &Place,
@@ -109,7 +134,7 @@ fn ask(
     }
 }
 
-fn tell(failure: &Failure) {
+pub(super) fn tell(failure: &Failure) {
     println!("  {}", failure.text.trim_end_matches("; nothing was changed"));
 }
 
@@ -185,7 +210,7 @@ fn start(outcome: &Outcome) -> Result<bool, Failure> {
         (true, true) => ("reload", "Have kvmdesk take it over now (y/n)"),
         (false, _) => ("start", "Start kvmdesk now (y/n)"),
     };
-    if !matches!(read(question, "y")?.as_str(), "" | "y" | "Y" | "yes") {
+    if !agrees(question, true)? {
         println!("Later: systemctl {deed} kvmdesk");
         return Ok(outcome.is_running);
     }

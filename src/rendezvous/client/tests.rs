@@ -14,7 +14,8 @@ const SERVER: &str = "192.0.2.1:21116";
 
 fn client(now: Instant) -> Client {
     let server = Endpoint::parse("rd.example.org", RENDEZVOUS_PORT).unwrap();
-    let settings = ClientSettings::new(server, "234567891".parse().unwrap(), DeviceUuid([1; 16]), [2; 32]);
+    let settings =
+        ClientSettings::new(server, "234567891".parse().unwrap(), DeviceUuid::Hex([1; 16]), [2; 32]);
     Client::new(settings, now, Seed::from_bytes([3; 32]))
 }
 

@@ -32,7 +32,7 @@ impl World {
         let start = Instant::now();
         let settings = RegistrarSettings {
             id: "234567891".parse().unwrap(),
-            uuid: DeviceUuid(*b"=\x12\x19\xc7\xc4\xc5\x40\x4a\xaa\x1f\x6d\x2a\x48\xad\xfd\xa4"),
+            uuid: DeviceUuid::Hex(*b"=\x12\x19\xc7\xc4\xc5\x40\x4a\xaa\x1f\x6d\x2a\x48\xad\xfd\xa4"),
             public_key: [7; 32],
             is_confirmed_before,
         };

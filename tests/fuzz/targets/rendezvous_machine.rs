@@ -67,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
     let server = ([192, 0, 2, 1], 21116).into();
     let endpoint = Endpoint::parse("rd.example.org", 21116).expect("a name");
     let id = "234567891".parse().expect("an ID");
-    let settings = ClientSettings::new(endpoint, id, DeviceUuid([1; 16]), [2; 32]);
+    let settings = ClientSettings::new(endpoint, id, DeviceUuid::Hex([1; 16]), [2; 32]);
     let now = Instant::now();
     let client = Client::new(settings, now, Seed::from_bytes([3; 32]));
     let mut run = Run { client, now, wake: None, sent: 0, tickets: vec![] };
