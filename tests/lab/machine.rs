@@ -165,7 +165,10 @@ impl Installed {
         run.env("ARCH", &self.arch)
             .env("KVMDESK_LAB_DISK", file("disk"))
             .env("KVMDESK_LAB_CLOCK", boot.clock);
-        run.arg(file("initrd.gz")).arg(self.share.path()).arg(format!("{command_port}:7000"));
+        run.env("KVMDESK_LAB_WAITS", "1")
+            .arg(file("initrd.gz"))
+            .arg(self.share.path())
+            .arg(format!("{command_port}:7000"));
         let machine =
             Machine { console: Proc::spawn(run), share: Arc::clone(&self.share), command_port, direct_port };
         machine.plug_network(boot.is_networked);

@@ -4,7 +4,8 @@
 # SHARE_DIR is /host in the guest. Ports are open on 127.0.0.1 only; guest port 7000 takes commands (labtool serve).
 #   KVMDESK_LAB_ACCEL  tcg (default) or kvm. A nested /dev/kvm may exist and still not run a plain kernel.
 #   KVMDESK_LAB_DISK   the installed guest's disk (systemd/mkdisk.sh). It has a second network interface, `board`, that the
-#                      scripts do not come by, and waits at a monitor, SHARE_DIR/monitor, until it is told `cont`.
+#                      scripts do not come by, and a monitor, SHARE_DIR/monitor.
+#   KVMDESK_LAB_WAITS  set: it waits until its monitor is told `cont`.
 #   KVMDESK_LAB_CLOCK  what its clock shows at first, as in QEMU's -rtc base (default utc)
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -32,9 +33,11 @@ esac
 disk=()
 arguments=
 if [ -n "${KVMDESK_LAB_DISK:-}" ]; then
+  wait=()
+  [ -z "${KVMDESK_LAB_WAITS:-}" ] || wait=(-S)
   disk=(-drive "file=$KVMDESK_LAB_DISK,if=virtio,format=raw,cache=unsafe" -rtc "base=${KVMDESK_LAB_CLOCK:-utc}"
     -netdev user,id=board,net=10.0.3.0/24 -device virtio-net-pci,netdev=board,id=board,romfile=
-    -monitor "unix:$share/monitor,server,nowait" -S)
+    -monitor "unix:$share/monitor,server,nowait" "${wait[@]}")
   arguments=net.ifnames=0
 fi
 exec setpriv --pdeathsig KILL "${machine[@]}" -accel "$accel" -smp 2 -m 768 -nodefaults -display none -serial stdio -no-reboot \

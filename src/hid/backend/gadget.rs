@@ -180,6 +180,18 @@ impl HidBackend for Gadget {
     }
 }
 
+/// Why a node cannot be opened. systemd makes numbers of `DeviceAllow=char-hidg` when the service starts, and knows none
+/// if no gadget was there; then the answer is EPERM, where a node's mode would give EACCES.
+fn refusal(path: &Path, error: &io::Error) -> String {
+    let remedy = match error.raw_os_error() {
+        Some(libc::EPERM) => {
+            ", because the gadget was made by hand after kvmdesk had started: run `systemctl restart kvmdesk`"
+        }
+        _ => "",
+    };
+    format!("{}: {error}{remedy}", path.display())
+}
+
 impl Open {
     fn all(nodes: &GadgetNodes) -> io::Result<Self> {
         Self::paths(&find(nodes)?)
@@ -192,7 +204,7 @@ impl Open {
                 .write(true)
                 .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
                 .open(path)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+                .map_err(|error| io::Error::new(error.kind(), refusal(path, &error)))
         };
         let open_some = |path: &Option<PathBuf>| path.as_deref().map(open).transpose();
         Ok(Self {

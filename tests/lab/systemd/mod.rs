@@ -134,6 +134,11 @@ impl Walk {
         machine.run("systemctl start kvmdesk");
         assert!(self.opens_hands(machine, PATIENCE), "{:#}", self.status(machine));
         self.ok("a class that came with kvmdesk-gadget.service, before the start: hands open");
+        let majors = "grep hidg /proc/devices; systemctl show -P MainPID kvmdesk";
+        let before = machine.run(majors);
+        machine.run("kvmdesk gadget rebuild");
+        assert!(self.opens_hands(machine, PATIENCE), "{:#}", self.status(machine));
+        self.ok(format!("a gadget built anew: hands open; {before:?}, {:?}", machine.run(majors)));
         machine.run("systemctl stop kvmdesk-gadget; rmmod dummy_hcd usb_f_hid; systemctl restart kvmdesk");
         assert!(!self.opens_hands(machine, Duration::from_secs(2)));
         machine.run("modprobe dummy_hcd");
