@@ -35,6 +35,7 @@ arguments=
 if [ -n "${KVMDESK_LAB_DISK:-}" ]; then
   wait=()
   [ -z "${KVMDESK_LAB_WAITS:-}" ] || wait=(-S)
+  # shellcheck disable=SC2054  # QEMU's own commas
   disk=(-drive "file=$KVMDESK_LAB_DISK,if=virtio,format=raw,cache=unsafe" -rtc "base=${KVMDESK_LAB_CLOCK:-utc}"
     -netdev user,id=board,net=10.0.3.0/24 -device virtio-net-pci,netdev=board,id=board,romfile=
     -monitor "unix:$share/monitor,server,nowait" "${wait[@]}")

@@ -281,6 +281,13 @@ pub(crate) fn node_of(dev: &Path, major: u32, minor: u32) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_systemd_refuses_is_told_with_its_remedy() {
+        let told = |code| refusal(Path::new("/dev/hidg0"), &io::Error::from_raw_os_error(code));
+        assert_eq!(told(libc::EACCES), "/dev/hidg0: Permission denied (os error 13)");
+        assert!(told(libc::EPERM).ends_with(": run `systemctl restart kvmdesk`"), "{}", told(libc::EPERM));
+    }
+
     /// A configfs tree whose functions stand in any order and have the numbers of nodes that exist everywhere.
     fn tree(functions: &[(&str, HidFunction, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();

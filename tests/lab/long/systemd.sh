@@ -16,13 +16,14 @@ done
 debs=${KVMDESK_DEBS:-${KVMDESK_BUILD_CACHE:-$HOME/.cache/kvmdesk-build}/$arch/out}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 export KVMDESK_DEB=$debs/kvmdesk_${version}_$arch.deb KVMDESK_DEB_LITE=$debs/kvmdesk-lite_${version}_$arch.deb
-[ -e "$KVMDESK_DEB" ] && [ -e "$KVMDESK_DEB_LITE" ] || packaging/build-deb.sh "$arch"
+{ [ -e "$KVMDESK_DEB" ] && [ -e "$KVMDESK_DEB_LITE" ]; } || packaging/build-deb.sh "$arch"
 
 # The same package with a program that starts and never gets ready; whoever asks it something is answered by the one before.
 broken=$(mktemp -d)
 trap 'rm -rf "$broken"' EXIT
 chmod 755 "$broken"
 dpkg-deb -R "$KVMDESK_DEB" "$broken/tree"
+# shellcheck disable=SC2016  # the script's own words
 printf '#!/bin/sh\n[ "$1" = run ] && exec sleep infinity\nexec /usr/lib/kvmdesk/previous "$@"\n' >"$broken/tree/usr/bin/kvmdesk"
 sed -i 's/^Version: .*/Version: 99.0.0-1/' "$broken/tree/DEBIAN/control"
 export KVMDESK_DEB_BROKEN=$broken/broken.deb
