@@ -28,6 +28,8 @@ mod soak;
 #[cfg(feature = "sound")]
 #[path = "lab/sound.rs"]
 mod sound;
+#[path = "lab/systemd/mod.rs"]
+mod systemd;
 
 use std::fs;
 use std::path::Path;

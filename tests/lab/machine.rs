@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::procs::Proc;
@@ -20,7 +22,7 @@ pub fn say(line: &str) {
 /// The running guest; dropping it ends it.
 pub struct Machine {
     console: Proc,
-    share: tempfile::TempDir,
+    share: Arc<tempfile::TempDir>,
     command_port: u16,
     direct_port: u16,
 }
@@ -37,11 +39,7 @@ impl Machine {
             "arm64" => "qemu-system-aarch64",
             _ => "qemu-system-x86_64",
         };
-        for tool in [emulator, "cpio", "depmod", "readelf", "apt-get"] {
-            if !is_installed(tool) {
-                return Err(format!("{tool} is not installed (sh packaging/install-deps.sh test)"));
-            }
-        }
+        need(&[emulator, "cpio", "depmod", "readelf", "apt-get"], "sh packaging/install-deps.sh test")?;
         let program = std::env::var("KVMDESK_LAB_PROGRAM")
             .map_or_else(|_| PathBuf::from(env!("CARGO_BIN_EXE_kvmdesk")), PathBuf::from);
         let share = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -58,9 +56,19 @@ impl Machine {
             .arg(share.path())
             .arg(format!("{command_port}:7000"))
             .arg(format!("{direct_port}:21118"));
-        let machine = Self { console: Proc::spawn(run), share, command_port, direct_port };
-        machine.console.wait_for_line(PATIENCE, |line| line.contains("lab: ready").then_some(()));
-        Ok(machine)
+        let console = Proc::spawn(run);
+        Ok(Self { console, share: Arc::new(share), command_port, direct_port }.wait_until_ready())
+    }
+
+    fn wait_until_ready(self) -> Self {
+        self.console.wait_for_line(PATIENCE, |line| line.contains("lab: ready").then_some(()));
+        self
+    }
+
+    /// Tells it to power off or to boot again, and waits until it has gone: QEMU ends in both cases.
+    pub fn end(mut self, script: &str) {
+        self.run(script);
+        self.console.wait(PATIENCE);
     }
 
     /// Where the daemon's direct access is reached.
@@ -120,6 +128,91 @@ impl Machine {
             assert!(Instant::now() < until, "{script:?} in the guest never fitted, at last:\n{output}");
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+}
+
+/// A guest with Debian and systemd on a disk, that is booted again and again (`systemd/mkdisk.sh`).
+pub struct Installed {
+    arch: String,
+    share: Arc<tempfile::TempDir>,
+}
+
+/// How such a guest is booted.
+pub struct Boot<'a> {
+    /// What its clock shows at first, as in QEMU's `-rtc base`.
+    pub clock: &'a str,
+    /// Whether the cable of its network is plugged in.
+    pub is_networked: bool,
+}
+
+impl Installed {
+    /// Makes its disk.
+    ///
+    /// # Errors
+    /// A sentence about what is missing on this machine.
+    pub fn make() -> Result<Self, String> {
+        let arch = std::env::var("KVMDESK_LAB_ARCH").unwrap_or_else(|_| "amd64".into());
+        need(&["debootstrap", "mke2fs"], "apt-get install debootstrap e2fsprogs")?;
+        let share = tempfile::tempdir().map_err(|e| e.to_string())?;
+        script(&arch, "get.sh", &[])?;
+        script(&arch, "systemd/mkdisk.sh", &[&share.path().join("disk"), &share.path().join("initrd.gz")])?;
+        Ok(Self { arch, share: Arc::new(share) })
+    }
+
+    /// The directory that the guest sees as `/host`.
+    pub fn share(&self) -> &Path {
+        self.share.path()
+    }
+
+    /// Boots it; what it was left like is on its disk.
+    pub fn boot(&self, boot: &Boot<'_>) -> Machine {
+        let [command_port, direct_port] = free_ports().unwrap();
+        let file = |name: &str| self.share.path().join(name);
+        let _ = fs::remove_file(file("monitor"));
+        let mut run = Command::new(lab().join("run.sh"));
+        run.env("ARCH", &self.arch)
+            .env("KVMDESK_LAB_DISK", file("disk"))
+            .env("KVMDESK_LAB_CLOCK", boot.clock);
+        run.env("KVMDESK_LAB_WAITS", "1")
+            .arg(file("initrd.gz"))
+            .arg(self.share.path())
+            .arg(format!("{command_port}:7000"));
+        let machine =
+            Machine { console: Proc::spawn(run), share: Arc::clone(&self.share), command_port, direct_port };
+        machine.plug_network(boot.is_networked);
+        machine.monitor("cont");
+        machine.wait_until_ready()
+    }
+}
+
+impl Machine {
+    /// Plugs the cable of an installed guest's network, or pulls it.
+    pub fn plug_network(&self, is_plugged: bool) {
+        self.monitor(&format!("set_link board {}", if is_plugged { "on" } else { "off" }));
+    }
+
+    /// Gives QEMU's monitor a command, and waits until it took it.
+    fn monitor(&self, command: &str) {
+        let until = Instant::now() + PATIENCE;
+        let mut stream = loop {
+            match UnixStream::connect(self.share.path().join("monitor")) {
+                Ok(stream) => break stream,
+                Err(e) => assert!(Instant::now() < until, "no monitor: {e}; {}", self.console()),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let until_prompt = |stream: &mut UnixStream| {
+            let mut said = vec![];
+            while !said.ends_with(b"\n(qemu) ") {
+                let mut byte = [0];
+                assert_eq!(stream.read(&mut byte).unwrap(), 1, "the monitor ended at {command:?}");
+                said.push(byte[0]);
+            }
+        };
+        until_prompt(&mut stream);
+        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
+        until_prompt(&mut stream);
     }
 }
 
@@ -204,6 +297,14 @@ fn lab() -> PathBuf {
 fn is_installed(tool: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':').chain(["/usr/sbin", "/sbin"]).any(|dir| Path::new(dir).join(tool).exists())
+}
+
+/// Says which program is missing, and what brings it.
+fn need(tools: &[&str], remedy: &str) -> Result<(), String> {
+    match tools.iter().find(|tool| !is_installed(tool)) {
+        Some(tool) => Err(format!("{tool} is not installed ({remedy})")),
+        None => Ok(()),
+    }
 }
 
 /// Runs one of the lab's scripts to its end.

@@ -180,6 +180,18 @@ impl HidBackend for Gadget {
     }
 }
 
+/// Why a node cannot be opened. systemd makes numbers of `DeviceAllow=char-hidg` when the service starts, and knows none
+/// if no gadget was there; then the answer is EPERM, where a node's mode would give EACCES.
+fn refusal(path: &Path, error: &io::Error) -> String {
+    let remedy = match error.raw_os_error() {
+        Some(libc::EPERM) => {
+            ", because the gadget was made by hand after kvmdesk had started: run `systemctl restart kvmdesk`"
+        }
+        _ => "",
+    };
+    format!("{}: {error}{remedy}", path.display())
+}
+
 impl Open {
     fn all(nodes: &GadgetNodes) -> io::Result<Self> {
         Self::paths(&find(nodes)?)
@@ -192,7 +204,7 @@ impl Open {
                 .write(true)
                 .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
                 .open(path)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+                .map_err(|error| io::Error::new(error.kind(), refusal(path, &error)))
         };
         let open_some = |path: &Option<PathBuf>| path.as_deref().map(open).transpose();
         Ok(Self {
@@ -268,6 +280,13 @@ pub(crate) fn node_of(dev: &Path, major: u32, minor: u32) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_systemd_refuses_is_told_with_its_remedy() {
+        let told = |code| refusal(Path::new("/dev/hidg0"), &io::Error::from_raw_os_error(code));
+        assert_eq!(told(libc::EACCES), "/dev/hidg0: Permission denied (os error 13)");
+        assert!(told(libc::EPERM).ends_with(": run `systemctl restart kvmdesk`"), "{}", told(libc::EPERM));
+    }
 
     /// A configfs tree whose functions stand in any order and have the numbers of nodes that exist everywhere.
     fn tree(functions: &[(&str, HidFunction, &str)]) -> tempfile::TempDir {

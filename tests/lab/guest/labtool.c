@@ -4,6 +4,7 @@
 //   labtool follow PLACE           the same of whatever device is plugged in at this place (EVIOCGPHYS), for ever
 //   labtool state PLACE...         prints which keys and buttons are down at these places, and where the pointer is
 //   labtool led DEVICE CODE VALUE  sets a LED, as the computer would
+//   labtool freeze THREAD          stops one thread of a process, as if it hung
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,6 +146,19 @@ static int set_led(const char *device, int code, int value) {
   return 0;
 }
 
+// Stops one thread of a process, whose others go on, until the process ends.
+static int freeze(pid_t thread) {
+  if (ptrace(PTRACE_SEIZE, thread, 0, 0) < 0 || ptrace(PTRACE_INTERRUPT, thread, 0, 0) < 0) return fail("ptrace");
+  int status;
+  if (waitpid(thread, &status, __WALL) < 0) return fail("waitpid");
+  printf("frozen\n");
+  fflush(stdout);
+  // It stays stopped: nobody tells it to go on. Its end is what comes next.
+  while (waitpid(thread, &status, __WALL) >= 0 && !WIFEXITED(status) && !WIFSIGNALED(status)) {
+  }
+  return 0;
+}
+
 int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "record")) return record(argv[2]);
@@ -152,7 +167,8 @@ int main(int argc, char **argv) {
     for (int n = 2; n < argc; n++) show_state(argv[n]);
     return 0;
   }
+  if (argc == 3 && !strcmp(argv[1], "freeze")) return freeze(atoi(argv[2]));
   if (argc == 5 && !strcmp(argv[1], "led")) return set_led(argv[2], atoi(argv[3]), atoi(argv[4]));
-  fprintf(stderr, "labtool: serve PORT | record DEVICE | follow PLACE | state PLACE... | led DEVICE CODE VALUE\n");
+  fprintf(stderr, "labtool: serve PORT | record DEVICE | follow PLACE | state PLACE... | led DEVICE CODE VALUE | freeze THREAD\n");
   return 2;
 }
