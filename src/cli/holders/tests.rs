@@ -139,7 +139,7 @@ fn what_may_not_be_seen_is_told() {
     machine.process(7, "secret", "0::/system.slice/a.service\n", &["video0"]);
     assert!(!machine.look(GADGET).is_partial);
     let fd = machine.roots.proc.join("7/fd");
-    fs::set_permissions(&fd, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&fd, fs::Permissions::from_mode(0o000)).unwrap();
     let is_closed = fs::read_dir(&fd).is_err();
     assert_eq!(machine.look(GADGET).is_partial, is_closed, "root sees all");
     assert_eq!(machine.look(GADGET).found.is_empty(), is_closed);
