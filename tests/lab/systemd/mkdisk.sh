@@ -27,8 +27,8 @@ if [ ! -e "$root/.complete" ]; then
   # shellcheck disable=SC2086  # nothing or one word
   debootstrap $foreign --variant=minbase --arch="$ARCH" --include="$packages" bookworm "$root" "$mirror" >"$CACHE/debootstrap-$ARCH.log" ||
     { tail -n 20 "$CACHE/debootstrap-$ARCH.log" >&2; exit 1; }
-  rm -rf "$root"/var/lib/apt/lists/*
-  [ -n "$foreign" ] || rm -rf "$root"/var/cache/apt/archives/*.deb
+  # The second half needs them.
+  [ -n "$foreign" ] || rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
   mkdir -p "$root/lib/modules" "$root/host"
   cp -a "$KERNEL_DIR/lib/modules/$release" "$root/lib/modules/"
   : >"$root/etc/machine-id"   # made at the first boot, as on a board's fresh card

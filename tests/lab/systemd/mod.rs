@@ -85,7 +85,7 @@ impl Walk {
         // Small pictures leave the emulated processor to everything else.
         machine.run("lab mode 640x480p59");
         machine
-            .run("journalctl -b -f -n all -u 'kvmdesk*' --no-pager >/host/journal 2>/dev/null </dev/null &");
+            .run("journalctl -b -f -n all -t kvmdesk -t trial -t systemd --no-pager >/host/journal 2>/dev/null </dev/null &");
         machine.wait_for("systemctl is-system-running", |said| !said.contains("starting"));
         let up = machine.run("systemd-analyze time | head -n 1; systemctl --failed --plain --no-legend");
         self.ok(format!("booted: {}", up.trim()));

@@ -23,6 +23,8 @@ impl Walk {
         machine.run(
             "(dpkg -i /host/KVMDESK_DEB_BROKEN.deb; echo \"dpkg ended: $?\") >/tmp/dpkg 2>&1 </dev/null &",
         );
+        machine.wait_for("cat /tmp/dpkg", |said| said.contains("Setting up"));
+        machine.wait_for("systemctl show -P ActiveState kvmdesk-trial", |said| said == "activating\n");
         let said = machine.wait_for("cat /tmp/dpkg", |said| said.contains("dpkg ended: 0"));
         self.ok(format!(
             "an upgrade that does not get ready, {:.0} s: {}",
