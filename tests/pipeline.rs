@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use kvmdesk::media::capture::SourceEvent;
 use kvmdesk::media::capture::pattern::PatternSource;
 use kvmdesk::media::encode::encoders::Encoders;
 use kvmdesk::media::pipeline::{FrameSubscription, MaxSize, Pipeline, VideoHandle};
+use kvmdesk::media::wake::WakeReceiver;
 use kvmdesk::video::annexb;
 use kvmdesk::video::card::TestCard;
 use kvmdesk::video::format::Resolution;
@@ -22,6 +24,19 @@ mod codecs;
 mod fakes;
 mod grabber;
 mod still;
+
+/// Between two frames of a source of the tests.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How such a source waits: for its `next` frame, but not beyond a wake-up.
+fn tick(next: &mut Instant, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent {
+    let due = (*next).max(not_before);
+    if wake.poll(None, due.min(until)).is_woken || Instant::now() < due {
+        return SourceEvent::Nothing;
+    }
+    *next = Instant::now() + TICK;
+    SourceEvent::Frame
+}
 
 /// Size of the picture that comes out, at once.
 fn decoded_size(decoder: &mut Decoder, data: &[u8]) -> Resolution {

@@ -118,8 +118,17 @@ pub(super) fn run(place: &Place, args: &Doctor) -> Result<(), Failure> {
     }
 }
 
-/// Looks at everything; takes some seconds.
+/// Looks at everything; takes some seconds, and up to a minute where a server does not answer.
 pub(super) fn examine(place: &Place, roots: &Roots) -> Diagnosis {
+    look(place, roots, true)
+}
+
+/// The same without the way to the server.
+pub(super) fn examine_hardware(place: &Place, roots: &Roots) -> Diagnosis {
+    look(place, roots, false)
+}
+
+fn look(place: &Place, roots: &Roots, has_server: bool) -> Diagnosis {
     let configured = place::holding(place);
     let settings = configured.as_ref().ok().map(|(settings, _)| settings);
     let state_dir = place::state_dir(place).unwrap_or_else(|_| DEFAULT_STATE_DIR.into());
@@ -139,7 +148,9 @@ pub(super) fn examine(place: &Place, roots: &Roots) -> Diagnosis {
     if let Some(settings) = settings {
         checks.extend(hands::hands(settings, roots, daemon));
         checks.extend(in_use(&holders::look(&Wanted::of(settings, roots), roots)));
-        checks.extend(server::server(settings, daemon));
+        if has_server {
+            checks.extend(server::server(settings, daemon));
+        }
     }
     let told = running(&asked, &checks);
     checks.extend(told);

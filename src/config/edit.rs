@@ -78,7 +78,7 @@ impl Changes {
 }
 
 /// Whether two texts name one server: its usual port may be left out.
-fn is_same_server(before: Option<&str>, host: &str) -> bool {
+pub fn is_same_server(before: Option<&str>, host: &str) -> bool {
     let endpoint = |text| Endpoint::parse(text, RENDEZVOUS_PORT).ok();
     before.is_some_and(|before| {
         before == host || (endpoint(before).is_some() && endpoint(before) == endpoint(host))

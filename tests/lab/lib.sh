@@ -39,3 +39,25 @@ open_apt() {
     -o APT::Update::Post-Invoke= -o DPkg::Post-Invoke= -o Acquire::Languages=none)
   [ -e "$state/updated" ] || { apt-get "${APT_OPTIONS[@]}" update && touch "$state/updated"; }
 }
+
+# Puts the kernel's modules of these names, with all that they need, into TREE/lib/modules.   Usage: copy_modules TREE NAME...
+copy_modules() {
+  local tree=$1 release from module file copy
+  release=$(cat "$KERNEL_DIR/release")
+  from=$KERNEL_DIR/lib/modules/$release
+  shift
+  mkdir -p "$tree/lib/modules/$release"
+  for module in "$@"; do
+    modprobe -d "$KERNEL_DIR" -S "$release" --show-depends -a "$module" || echo "lab: no module $module" >&2
+  done | awk '$1 == "insmod" {print $2}' | sort -u | while read -r file; do
+    copy=$tree/lib/modules/$release/${file#"$from/"}
+    mkdir -p "$(dirname "$copy")"
+    cp "$file" "$copy"
+    case $copy in   # busybox reads plain ones only
+    *.xz) unxz "$copy" ;;
+    *.zst) zstd -q --rm -d "$copy" ;;
+    esac
+  done
+  cp "$from"/modules.{order,builtin,builtin.modinfo} "$tree/lib/modules/$release/"
+  depmod -b "$tree" "$release"
+}

@@ -16,21 +16,9 @@ mkdir -p "$tree"/{bin,sbin,usr/bin,usr/lib,lib64,proc,sys,dev,tmp,run,etc,host}
 # The board (vivid is its HDMI receiver, dummy_hcd its USB device controller), the computer at the other end of the
 # cable (usbhid, hid-generic, evdev), the board as its own computer (uinput), and what the guest itself needs.
 modules="vivid snd-aloop dummy_hcd libcomposite usb_f_hid usbhid hid-generic evdev uinput configfs virtio_pci virtio_net virtio_rng 9p 9pnet_virtio"
-cd "$KERNEL_DIR/lib/modules/$release"
-for module in $modules; do
-  modprobe -d "$KERNEL_DIR" -S "$release" --show-depends -a "$module" || echo "lab: no module $module" >&2
-done | awk '$1 == "insmod" {print $2}' | sort -u | while read -r file; do
-  copy=$tree/lib/modules/$release/${file#"$KERNEL_DIR/lib/modules/$release/"}
-  mkdir -p "$(dirname "$copy")"
-  cp "$file" "$copy"
-  case $copy in   # busybox reads plain ones only
-  *.xz) unxz "$copy" ;;
-  *.zst) zstd -q --rm -d "$copy" ;;
-  esac
-done
-cp modules.order modules.builtin modules.builtin.modinfo "$tree/lib/modules/$release/"
+# shellcheck disable=SC2086  # several words
+copy_modules "$tree" $modules
 cd "$tree"
-depmod -b "$tree" "$release"
 
 # This machine's libraries come first where they fit: the program under test may want newer ones than the userland has,
 # and the userland's programs run with newer ones.

@@ -15,7 +15,6 @@ use super::*;
 
 const SIZE: Resolution = Resolution::new(320, 240);
 const STRIDE: usize = 384;
-const TICK: Duration = Duration::from_millis(10);
 
 struct Memory(Vec<u8>);
 
@@ -54,12 +53,7 @@ impl Source for Plain {
     fn set_awake(&mut self, _is_awake: bool) {}
 
     fn wait(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent {
-        let due = self.next.max(not_before);
-        if wake.poll(None, due.min(until)).is_woken || Instant::now() < due {
-            return SourceEvent::Nothing;
-        }
-        self.next = Instant::now() + TICK;
-        SourceEvent::Frame
+        super::tick(&mut self.next, wake, not_before, until)
     }
 
     fn frame(&mut self) -> Option<FramePair<'_>> {

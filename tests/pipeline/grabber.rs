@@ -13,7 +13,6 @@ use super::*;
 
 const WHOLE: Resolution = Resolution::new(640, 480);
 const HALF: Resolution = Resolution::new(320, 240);
-const TICK: Duration = Duration::from_millis(10);
 
 /// Gives grey pictures, each lighter than the one before; as GREY in the size that is wished, or as JPEG of its own.
 struct Grabber {
@@ -61,12 +60,7 @@ impl Source for Grabber {
     fn set_awake(&mut self, _is_awake: bool) {}
 
     fn wait(&mut self, wake: &WakeReceiver, not_before: Instant, until: Instant) -> SourceEvent {
-        let due = self.next.max(not_before);
-        if wake.poll(None, due.min(until)).is_woken || Instant::now() < due {
-            return SourceEvent::Nothing;
-        }
-        self.next = Instant::now() + TICK;
-        SourceEvent::Frame
+        super::tick(&mut self.next, wake, not_before, until)
     }
 
     fn frame(&mut self) -> Option<FramePair<'_>> {

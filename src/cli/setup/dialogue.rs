@@ -39,7 +39,7 @@ pub(super) fn hold(
         "A few questions. Enter takes what is in [brackets]; Ctrl+C ends, and nothing is changed before the last \
          answer.\n\nLooking at this board, some seconds ..."
     );
-    print!("{}", doctor::to_lines(&doctor::examine(place, &Roots::default()), &HARDWARE));
+    print!("{}", doctor::to_lines(&doctor::examine_hardware(place, &Roots::default()), &HARDWARE));
     println!();
     let root = Path::new("/");
     let boot = match args.boot.as_slice() {

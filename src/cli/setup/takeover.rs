@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::agent::identity;
 use crate::agent::one_kvm::{self, OneKvm};
 use crate::agent::store::{self, Store, StoreError};
-use crate::config::edit::Changes;
+use crate::config::edit::{self, Changes};
 use crate::config::settings::Settings;
 
 use super::super::args::Place;
 use super::super::doctor::Roots;
-use super::super::holders::{self, Holders, Wanted};
+use super::super::holders::{self, Holder, Holders, Wanted};
 use super::super::{Failure, IO, UNAVAILABLE, USAGE, place, status};
 use super::{Plan, dialogue};
 
@@ -247,7 +247,7 @@ impl TakeOver {
             record.config = Some(Config { path: plan.path.clone(), text: plan.before.clone() });
         }
         record.save(&store)?;
-        let is_port_free = self.holders.found.iter().any(|holder| holder.gadget.is_some());
+        let is_port_free = self.holders.found.iter().any(has_left_gadget);
         let mut stopped = vec![];
         for Unit { name, is_enabled } in
             record.units.iter().filter(|unit| self.units().any(|u| u == unit.name))
@@ -279,7 +279,10 @@ impl TakeOver {
         }
         Ok(Taken {
             stopped,
-            has_settings: self.one_kvm.is_some(),
+            has_settings: self.one_kvm.as_ref().is_some_and(|one_kvm| {
+                let server = plan.settings.server.as_ref().map(|server| server.host.to_string());
+                edit::is_same_server(server.as_deref(), &one_kvm.host)
+            }),
             has_identity: who.is_some(),
             is_port_free,
             is_to_be_started,
@@ -291,7 +294,7 @@ impl TakeOver {
     /// A gadget that its program left behind is taken off the port.
     fn free_port(&self, settings: &Settings, system: &System) -> Option<String> {
         let left = holders::look(&Wanted::of(settings, &system.roots), &system.roots);
-        let gadget = left.found.into_iter().find_map(|holder| holder.gadget)?;
+        let gadget = left.found.into_iter().find(has_left_gadget)?.gadget?;
         let file = system.roots.kernel.configfs.join("usb_gadget").join(&gadget).join("UDC");
         let error = fs::write(&file, "\n").err()?;
         Some(format!(
@@ -299,6 +302,11 @@ impl TakeOver {
             file.display()
         ))
     }
+}
+
+/// Whether this is the gadget of a service, which we stop: another one is not ours to take off the port.
+fn has_left_gadget(holder: &Holder) -> bool {
+    holder.unit.is_some() && holder.gadget.is_some()
 }
 
 impl Taken {

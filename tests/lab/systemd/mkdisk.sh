@@ -36,20 +36,8 @@ if [ ! -e "$root/.complete" ]; then
   touch "$root/.complete"
 fi
 
-mkdir -p "$tree"/{bin,proc,sys,dev,root,"lib/modules/$release"}
-for module in virtio_pci virtio_blk virtio_net virtio_rng ext4 crc32c_generic 9p 9pnet_virtio; do
-  modprobe -d "$KERNEL_DIR" -S "$release" --show-depends -a "$module"
-done | awk '$1 == "insmod" {print $2}' | sort -u | while read -r file; do
-  copy=$tree/lib/modules/$release/${file#"$KERNEL_DIR/lib/modules/$release/"}
-  mkdir -p "$(dirname "$copy")"
-  cp "$file" "$copy"
-  case $copy in   # busybox reads plain ones only
-  *.xz) unxz "$copy" ;;
-  *.zst) zstd -q --rm -d "$copy" ;;
-  esac
-done
-(cd "$KERNEL_DIR/lib/modules/$release" && cp modules.order modules.builtin modules.builtin.modinfo "$tree/lib/modules/$release/")
-depmod -b "$tree" "$release"
+mkdir -p "$tree"/{bin,proc,sys,dev,root}
+copy_modules "$tree" virtio_pci virtio_blk virtio_net virtio_rng ext4 crc32c_generic 9p 9pnet_virtio
 cp "$USERLAND/bin/busybox" "$tree/bin/"
 install -m 755 "$here/guest/init" "$tree/init"
 

@@ -200,3 +200,26 @@ fn other_programs_are_only_stopped() {
     put_back(&desk.store(), &desk.system).unwrap();
     assert_eq!(desk.asked()[3..], ["start kvmd.service", "start kvmd-otg.service"]);
 }
+
+#[test]
+fn a_gadget_of_nobody_that_is_stopped_stays_on_the_port() {
+    let desk = Desk::new();
+    desk.machine.process(20, "ustreamer", "0::/system.slice/ustreamer.service\n", &["video0"]);
+    desk.machine.write("config/usb_gadget/own/UDC", "a.usb\n");
+    let outcome = desk.take_over().unwrap();
+    assert_eq!(outcome.take_over.as_ref().unwrap().stopped, ["ustreamer.service"]);
+    warns(&outcome, "stop that yourself");
+    assert_eq!(desk.read("config/usb_gadget/own/UDC"), "a.usb\n");
+    assert!(!desk.asked().iter().any(|asked| asked.contains("kvmdesk-gadget")));
+}
+
+#[test]
+fn another_server_that_is_named_is_not_told_as_one_kvm_s() {
+    let desk = Desk::with_one_kvm();
+    let mut changes = Changes { host: Some("other.example".into()), ..Changes::default() };
+    let found = TakeOver::find(&Plan::new(&desk.place, &changes, None).unwrap().settings, &desk.system);
+    found.add_to(&mut changes);
+    let plan = Plan::new(&desk.place, &changes, None).unwrap();
+    let taken = carry_out(plan, Some(found), None, &desk.system).unwrap().take_over.unwrap();
+    assert!(!taken.has_settings && taken.has_identity);
+}
