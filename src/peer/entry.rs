@@ -80,8 +80,8 @@ impl Peer {
         self.state = State::Open;
         let encoding = self.announce_codecs();
         self.transmit(login::welcome(&self.settings, &self.displays, encoding));
-        if draws && let Some(ring) = login::ring() {
-            self.transmit(ring);
+        if draws {
+            self.transmit(login::ring());
         }
         for answer in answers {
             self.transmit(login::encode_misc(hbb::misc::Union::BackNotification(answer)));

@@ -142,25 +142,12 @@ pub fn welcome(settings: &PeerSettings, displays: &Displays, encoding: hbb::Supp
 }
 
 /// A ring of 16 x 16 pixels with its hot spot in the middle, for apps that draw the pointer (reference: session
-/// 3.8). `None` only if it cannot be compressed.
-pub fn ring() -> Option<Vec<u8>> {
+/// 3.8). `build.rs` draws and compresses it.
+pub fn ring() -> Vec<u8> {
     const SIZE: i32 = 16;
-    let mut colors = Vec::with_capacity((SIZE * SIZE * 4) as usize);
-    for y in 0..SIZE {
-        for x in 0..SIZE {
-            // Twice the distance from the centre, squared: the centre lies between pixels.
-            let (dx, dy) = (2 * x - SIZE + 1, 2 * y - SIZE + 1);
-            let pixel: [u8; 4] = match dx * dx + dy * dy {
-                64..=132 => [255, 255, 255, 255],
-                36..=63 | 133..=196 => [0, 0, 0, 255],
-                _ => [0, 0, 0, 0],
-            };
-            colors.extend_from_slice(&pixel);
-        }
-    }
-    let colors = zstd::bulk::compress(&colors, 3).ok()?;
+    let colors = include_bytes!(concat!(env!("OUT_DIR"), "/ring.zst")).to_vec();
     let data = hbb::CursorData { id: 1, hotx: SIZE / 2, hoty: SIZE / 2, width: SIZE, height: SIZE, colors };
-    Some(encode_message(Union::CursorData(data)))
+    encode_message(Union::CursorData(data))
 }
 
 #[cfg(test)]
@@ -196,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_ring_is_a_picture() {
-        let Some(Union::CursorData(data)) = decode_message(&ring().unwrap()).unwrap().union else { panic!() };
+        let Some(Union::CursorData(data)) = decode_message(&ring()).unwrap().union else { panic!() };
         let pixels = zstd::bulk::decompress(&data.colors, 4096).unwrap();
         assert_eq!(pixels.len(), (data.width * data.height * 4) as usize);
         assert_eq!(pixels[3], 0, "corners are clear");
