@@ -181,7 +181,9 @@ pub fn dequeue(fd: RawFd, api: Api) -> io::Result<Option<Filled>> {
     }
     let is_damaged = buffer.flags & V4L2_BUF_FLAG_ERROR != 0;
     let is_monotonic = buffer.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK == V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
-    let age = is_monotonic.then(|| age(buffer.timestamp.tv_sec, buffer.timestamp.tv_usec)).flatten();
+    #[allow(clippy::useless_conversion, reason = "on 32-bit machines the fields are shorter")]
+    let (seconds, micros) = (i64::from(buffer.timestamp.tv_sec), i64::from(buffer.timestamp.tv_usec));
+    let age = is_monotonic.then(|| age(seconds, micros)).flatten();
     Ok(Some(Filled { index: buffer.index, is_damaged, age, spans }))
 }
 
