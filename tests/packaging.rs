@@ -1,6 +1,7 @@
 //! What is installed: units, manual pages, the package's list of files, the tarball.
 
 mod hardening;
+mod roots;
 mod scripts;
 
 use std::collections::BTreeSet;
@@ -137,7 +138,11 @@ fn images_and_roots_are_made_of_the_same_list() {
     let targets = cross["target"].as_table().unwrap();
     assert_eq!(targets.len(), 3);
     for (triple, target) in targets {
-        let image = fs::read_to_string(repo().join(target["dockerfile"].as_str().unwrap())).unwrap();
+        let of = |key: &str| repo().join(target["dockerfile"][key].as_str().unwrap());
+        let image = fs::read_to_string(of("file")).unwrap();
+        for copied in image.lines().filter_map(|line| line.strip_prefix("COPY ")) {
+            assert!(of("context").join(copied.split(' ').next().unwrap()).exists(), "{triple}: {copied}");
+        }
         let line = script.lines().find(|l| l.contains(&format!("triple={triple} "))).expect("a root for it");
         let (arch, rest) = line.split_once(')').unwrap();
         let gnu = rest.split_once("gnu=").unwrap().1.split(' ').next().unwrap();
