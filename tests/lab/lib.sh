@@ -37,7 +37,8 @@ open_apt() {
     -o "APT::Architecture=$ARCH" -o "APT::Architectures::=$ARCH" -o Dir::Etc::SourceList=/dev/null
     -o "Dir::Etc::SourceParts=$state/sources" -o APT::Sandbox::User=root -o Debug::NoLocking=1
     -o APT::Update::Post-Invoke= -o DPkg::Post-Invoke= -o Acquire::Languages=none)
-  [ -e "$state/updated" ] || { apt-get "${APT_OPTIONS[@]}" update && touch "$state/updated"; }
+  # Without a network apt says no more than a warning.
+  [ -e "$state/updated" ] || { apt-get "${APT_OPTIONS[@]}" -o APT::Update::Error-Mode=any update && touch "$state/updated"; }
 }
 
 # Puts the kernel's modules of these names, with all that they need, into TREE/lib/modules.   Usage: copy_modules TREE NAME...

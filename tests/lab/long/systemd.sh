@@ -29,8 +29,12 @@ sed -i 's/^Version: .*/Version: 99.0.0-1/' "$broken/tree/DEBIAN/control"
 export KVMDESK_DEB_BROKEN=$broken/broken.deb
 dpkg-deb -Znone --root-owner-group -b "$broken/tree" "$KVMDESK_DEB_BROKEN" >/dev/null
 
-# Built outside, where crates can be fetched; run in a network that has nothing but servers, controller and emulator.
+# Built and fetched outside; run in a network that has nothing but servers, controller and emulator.
 cargo test --test tests --no-run
+echo "systemd: a Debian 12 with systemd for $arch (minutes, the first time)"
+ARCH=$arch tests/lab/get.sh
+ARCH=$arch tests/lab/systemd/mkdisk.sh "$broken/disk" "$broken/initrd.gz"
+rm "$broken/disk"
 log=target/systemd-$arch.log
 export KVMDESK_LAB_ARCH=$arch CI=true
 echo "systemd: $KVMDESK_DEB, $(git describe --always --dirty), log $log"

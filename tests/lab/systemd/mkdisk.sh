@@ -1,8 +1,8 @@
 #!/bin/bash
 # Makes what the installed guest boots from: a disk with Debian 12 and systemd on it, and the initramfs that finds it and brings
 # the lab's own programs and units. Neither holds kvmdesk. Root is needed for debootstrap alone; its work is kept in the
-# cache (1 GB). Of another architecture than this machine's, Debian finishes its own installation in the emulator, which takes
-# a quarter of an hour the first time.
+# cache (1 GB). Of another architecture than this machine's, Debian's installation takes some minutes where qemu-user runs its
+# programs (qemu-user-static and binfmt_misc), and else half an hour in the emulated machine, the first time.
 #   Usage: [ARCH=amd64|arm64] mkdisk.sh DISK INITRD.gz
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -23,7 +23,7 @@ if [ ! -e "$root/.complete" ]; then
   mirror=$(sed -n 's/^URIs: *//p; s/^deb \([^ ]*\) .*/\1/p' "$CACHE/apt-$ARCH/sources"/* | head -n 1)
   rm -rf --one-file-system "$root"
   foreign=
-  is_native || foreign=--foreign
+  is_native || grep -qs enabled "/proc/sys/fs/binfmt_misc/qemu-${TRIPLE%%-*}" || foreign=--foreign
   # shellcheck disable=SC2086  # nothing or one word
   debootstrap $foreign --variant=minbase --arch="$ARCH" --include="$packages" bookworm "$root" "$mirror" >"$CACHE/debootstrap-$ARCH.log" ||
     { tail -n 20 "$CACHE/debootstrap-$ARCH.log" >&2; exit 1; }
@@ -71,7 +71,7 @@ make_disk() {
   truncate -s 2G "$1"
   mke2fs -q -t ext4 -L lab -d "$root" "$1"
 }
-if is_native; then
+if [ ! -d "$root/debootstrap" ]; then
   make_disk "$disk"
 else
   if [ ! -e "$root.disk" ]; then
