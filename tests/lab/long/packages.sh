@@ -48,7 +48,7 @@ use() {
   inside kvmdesk check >"$work/log" || { cat "$work/log"; die "kvmdesk check fails"; }
   say "$name: check: $(tail -n 1 "$work/log")"
   inside kvmdesk probe >"$work/log" || { cat "$work/log"; die "kvmdesk probe fails"; }
-  say "$name: probe: $(grep -c good "$work/log" || true) encoders good, $(wc -l <"$work/log") lines"
+  say "$name: probe: $(grep -c ' good: ' "$work/log" || true) encoders good, $(wc -l <"$work/log") lines"
   inside kvmdesk doctor >"$work/log" 2>&1 && die "doctor finds nothing amiss in a root without hardware"
   say "$name: doctor: $(tail -n 1 "$work/log")"
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
