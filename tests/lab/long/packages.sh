@@ -15,6 +15,13 @@ case $arch in amd64 | arm64 | armhf) shift ;; *) code=64 die "usage: sudo $0 amd
 [ "$(id -u)" = 0 ] || code=77 die "debootstrap and chroot need root: sudo $0 $arch $*"
 [ -n "${KVMDESK_UNSHARED:-}" ] || KVMDESK_UNSHARED=1 exec unshare --mount --propagation private bash "$0" "$arch" "$@"
 command -v debootstrap >/dev/null || code=69 die "debootstrap is not here: apt-get install debootstrap"
+# Bytes of the program. Boards have little storage; amd64 is longer as code and has more variants of what is in assembly.
+case $arch in amd64) limit=7100000 ;; *) limit=6000000 ;; esac
+program() {
+  bytes=$(stat -c %s "$work/root/usr/bin/kvmdesk")
+  [ "$bytes" -le $limit ] || die "the program has $bytes bytes; it shall not have more than $limit"
+  echo "$bytes"
+}
 
 debs=${KVMDESK_DEBS:-${KVMDESK_BUILD_CACHE:-$HOME/.cache/kvmdesk-build}/$arch/out}
 roots=${KVMDESK_ROOTS:-$HOME/.cache/kvmdesk-roots}
@@ -105,7 +112,8 @@ for release in "$@"; do
   inside apt-get -qq update
   began=$SECONDS
   install /tmp/full.deb
-  say "kvmdesk: installed in $((SECONDS - began)) s; $(stat -c %s "$full") bytes packed, program $(stat -c %s "$work/root/usr/bin/kvmdesk")"
+  took=$((SECONDS - began)) bytes=$(program)
+  say "kvmdesk: installed in $took s; $(stat -c %s "$full") bytes packed, program $bytes"
   ! grep -qi "warning\|error" "$work/log" || grep -i "warning\|error" "$work/log"
   use kvmdesk
   inside man -w kvmdesk >/dev/null 2>&1 || [ -e "$work/root/usr/share/man/man1/kvmdesk.1.gz" ] || inside grep -rqs "path-exclude.*man" /etc/dpkg ||
@@ -124,7 +132,8 @@ for release in "$@"; do
 
   install --allow-downgrades /tmp/lite.deb
   kept | diff "$work/kept" - || die "the lite build changed what the user has"
-  say "kvmdesk-lite: installed over it; program $(stat -c %s "$work/root/usr/bin/kvmdesk") bytes; settings kept"
+  bytes=$(program)
+  say "kvmdesk-lite: installed over it; $(stat -c %s "$lite") bytes packed, program $bytes; settings kept"
   use kvmdesk-lite
   inside dpkg --purge kvmdesk >"$work/log" 2>&1 || { cat "$work/log"; die "purge of kvmdesk"; }
   kept | diff "$work/kept" - || die "the purge of the build that was replaced took what the other one uses"
