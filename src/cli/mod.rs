@@ -17,6 +17,7 @@ mod password;
 mod pipe;
 mod place;
 mod probe;
+mod quiet;
 mod report;
 mod run;
 mod serve;
@@ -131,6 +132,7 @@ impl From<std::io::Error> for Failure {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     heap::settle();
+    quiet::hush();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

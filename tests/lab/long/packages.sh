@@ -54,7 +54,8 @@ use() {
   say "$name: $(inside kvmdesk --version)"
   inside kvmdesk check >"$work/log" || { cat "$work/log"; die "kvmdesk check fails"; }
   say "$name: check: $(tail -n 1 "$work/log")"
-  inside kvmdesk probe >"$work/log" || { cat "$work/log"; die "kvmdesk probe fails"; }
+  inside kvmdesk probe >"$work/log" 2>"$work/errors" || { cat "$work/log" "$work/errors"; die "kvmdesk probe fails"; }
+  ! grep -F "Svt[" "$work/errors" || die "an encoder talks in between"
   say "$name: probe: $(grep -c ' good: ' "$work/log" || true) encoders good, $(wc -l <"$work/log") lines"
   inside kvmdesk doctor >"$work/log" 2>&1 && die "doctor finds nothing amiss in a root without hardware"
   say "$name: doctor: $(tail -n 1 "$work/log")"
