@@ -1,16 +1,17 @@
 #!/bin/bash
-# Installs the packages of an architecture in fresh Debian roots of it (a foreign one in qemu-user) and uses them: version,
+# Installs the packages of an architecture in fresh Debian or Ubuntu roots of it (a foreign one in qemu-user) and uses them: version,
 # check, probe, doctor, a demo with a controller's session, an upgrade, the other build over it, purge.
-#   sudo tests/lab/long/packages.sh amd64|arm64|armhf [bookworm|trixie]…
+#   sudo tests/lab/long/packages.sh amd64|arm64|armhf [bookworm|trixie|jammy|noble]…
 # Root is wanted for debootstrap and chroot. The packages are those of packaging/build-deb.sh; KVMDESK_DEBS names another
 # directory with them. Roots are kept in ${KVMDESK_ROOTS:-~/.cache/kvmdesk-roots} and stay as they are. With
-# KVMDESK_RECOMMENDS=1 what the packages recommend (codecs) is installed too; in an emulator that takes long.
+# KVMDESK_RECOMMENDS=1 what the packages recommend (codecs) is installed too; in an emulator that takes long. DEBIAN_MIRROR
+# and UBUNTU_MIRROR name other sources.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 say() { printf '%5d s  %s\n' "$SECONDS" "$*"; }
 die() { echo "packages: $*" >&2; exit "${code:-1}"; }
 arch=${1:-}
-case $arch in amd64 | arm64 | armhf) shift ;; *) code=64 die "usage: sudo $0 amd64|arm64|armhf [bookworm|trixie]..." ;; esac
+case $arch in amd64 | arm64 | armhf) shift ;; *) code=64 die "usage: sudo $0 amd64|arm64|armhf [bookworm|trixie|jammy|noble]..." ;; esac
 [ $# -gt 0 ] || set -- bookworm
 [ "$(id -u)" = 0 ] || code=77 die "debootstrap and chroot need root: sudo $0 $arch $*"
 [ -n "${KVMDESK_UNSHARED:-}" ] || KVMDESK_UNSHARED=1 exec unshare --mount --propagation private bash "$0" "$arch" "$@"
@@ -84,12 +85,22 @@ use() {
 }
 
 for release in "$@"; do
+  case $release in bookworm | trixie) system=Debian ;; *) system=Ubuntu ;; esac
   base=$roots/$release-$arch
   if [ ! -e "$base/.complete" ]; then
-    say "a root of Debian $release for $arch"
+    say "a root of $release for $arch"
     rm -rf --one-file-system "$base"
-    debootstrap --arch="$arch" --variant=minbase "$release" "$base" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/log" 2>&1 ||
+    # Ubuntu's releases are set up alike, by a script with the name of an old one.
+    case $system,$arch in
+    Debian,*) source="${DEBIAN_MIRROR:-http://deb.debian.org/debian}" ;;
+    Ubuntu,amd64) source="${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu} gutsy" ;;
+    *) source="${UBUNTU_MIRROR:-http://ports.ubuntu.com/ubuntu-ports} gutsy" ;;
+    esac
+    # shellcheck disable=SC2086 # two words
+    debootstrap --arch="$arch" --variant=minbase "$release" "$base" $source >"$work/log" 2>&1 ||
       { tail "$work/log"; die "debootstrap (for a foreign architecture: qemu-user-static, binfmt_misc mounted)"; }
+    # Codecs are there.
+    [ $system = Debian ] || sed -i 's/ main$/ main universe/' "$base/etc/apt/sources.list"
     touch "$base/.complete"
   fi
   rm -rf "$work/over"
@@ -108,7 +119,7 @@ for release in "$@"; do
   dpkg-deb -Znone --root-owner-group -b "$work/next" "$work/root/tmp/next.deb" >/dev/null
   rm -r "$work/next"
   inside find / -xdev -iname '*kvmdesk*' -not -path '/proc/*' >"$work/before"
-  say "Debian $(cat "$work/root/etc/debian_version") ($release), $(inside uname -m)"
+  say "$(. "$work/root/etc/os-release"; echo "$PRETTY_NAME"), $release, $(inside uname -m)"
 
   inside apt-get -qq update
   began=$SECONDS
