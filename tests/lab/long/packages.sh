@@ -1,22 +1,26 @@
 #!/bin/bash
-# Installs the packages of an architecture in fresh Debian or Ubuntu roots of it (a foreign one in qemu-user) and uses them: version,
-# check, probe, doctor, a demo with a controller's session, an upgrade, the other build over it, purge.
+# Installs the packages of an architecture in fresh Debian or Ubuntu roots of it (a foreign one in qemu-user) and uses
+# them: version, check, probe, doctor, a demo with a controller's session, an upgrade, the other build over it, purge.
 #   sudo tests/lab/long/packages.sh amd64|arm64|armhf [bookworm|trixie|jammy|noble]…
 # Root is wanted for debootstrap and chroot. The packages are those of packaging/build-deb.sh; KVMDESK_DEBS names another
 # directory with them. Roots are kept in ${KVMDESK_ROOTS:-~/.cache/kvmdesk-roots} and stay as they are. With
 # KVMDESK_RECOMMENDS=1 what the packages recommend (codecs) is installed too; in an emulator that takes long. DEBIAN_MIRROR
-# and UBUNTU_MIRROR name other sources.
+# and UBUNTU_MIRROR name other sources; where Ubuntu's keys are not installed debootstrap takes its packages unchecked.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 say() { printf '%5d s  %s\n' "$SECONDS" "$*"; }
 die() { echo "packages: $*" >&2; exit "${code:-1}"; }
 arch=${1:-}
-case $arch in amd64 | arm64 | armhf) shift ;; *) code=64 die "usage: sudo $0 amd64|arm64|armhf [bookworm|trixie|jammy|noble]..." ;; esac
+usage() { code=64 die "usage: sudo $0 amd64|arm64|armhf [bookworm|trixie|jammy|noble]..."; }
+case $arch in amd64 | arm64 | armhf) shift ;; *) usage ;; esac
 [ $# -gt 0 ] || set -- bookworm
+for release in "$@"; do
+  case $release in bookworm | trixie | jammy | noble) ;; *) usage ;; esac
+done
 [ "$(id -u)" = 0 ] || code=77 die "debootstrap and chroot need root: sudo $0 $arch $*"
 [ -n "${KVMDESK_UNSHARED:-}" ] || KVMDESK_UNSHARED=1 exec unshare --mount --propagation private bash "$0" "$arch" "$@"
 command -v debootstrap >/dev/null || code=69 die "debootstrap is not here: apt-get install debootstrap"
-# Bytes of the program. Boards have little storage; amd64 is longer as code and has more variants of what is in assembly.
+# Bytes of the program, and how many it may have: boards have little storage. The same program is larger on amd64.
 case $arch in amd64) limit=7100000 ;; *) limit=6000000 ;; esac
 program() {
   bytes=$(stat -c %s "$work/root/usr/bin/kvmdesk")
